@@ -86,14 +86,10 @@ macro_rules! kind {
         impl $name {
             /// An object of this kind with a name and a spec, and nothing else.
             pub fn new(name: &str, spec: $spec) -> Self {
-                Self {
-                    metadata: ::kube::core::ObjectMeta {
-                        name: ::core::option::Option::Some(name.to_owned()),
-                        ..::core::default::Default::default()
-                    },
-                    spec,
-                    ..::core::default::Default::default()
-                }
+                let mut object = Self::default();
+                object.metadata.name = ::core::option::Option::Some(name.to_owned());
+                object.spec = spec;
+                object
             }
         }
 
