@@ -1,0 +1,3 @@
+//! The manager crate.
+
+fn main() {}

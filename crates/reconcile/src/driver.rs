@@ -1,0 +1,506 @@
+//! The one driver: it makes every pass of every controller, and is the only one that writes.
+//!
+//! A pass, in order: wait until the caches show the object's own former writes; stop if paused; observe;
+//! plan; decide again on live reads if the plan is disruptive; do the effects until one fails; write the
+//! status if the pass changed nothing else (or failed); publish events; look again when the plan says.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use kube::api::ApiResource;
+use kube::runtime::events::{Event as KubeEvent, EventType};
+use kube::{Resource, ResourceExt};
+use serde_json::Value;
+use tokio::sync::Semaphore;
+use tracing::Instrument;
+
+use crate::cache::{Cache, Entry, Key};
+use crate::clock;
+use crate::context::Context;
+use crate::controller::{Controller, Pass, Reads};
+use crate::effect::{Condition, Effect, Event, Is, Next, Plan, Tell};
+use crate::metrics::Outcome;
+use crate::pause;
+use crate::queue::Queue;
+use crate::status;
+use crate::wakes::{Wakes, Wish};
+use crate::writer::{Expected, Writer};
+
+/// A burst of watch events (a StatefulSet and its pods) makes one pass; shorter than anybody notices.
+const DEBOUNCE: Duration = Duration::from_millis(10);
+/// After a second decision differed from the first: the caches are about to follow.
+const SECOND_THOUGHT: Duration = Duration::from_millis(200);
+/// Back-off after a failure: doubles from the first to the last.
+const BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
+/// A refusal that the user reads in a condition ends when the user acts, somewhere we do not watch.
+const REFUSED_AGAIN: Duration = Duration::from_secs(15);
+
+struct Driver<C: Controller> {
+    context: Context,
+    controller: Arc<C>,
+    primary: Cache<C::Kind>,
+    resource: ApiResource,
+    queue: Queue,
+    memory: Mutex<HashMap<Key, Memory>>,
+}
+
+/// What is remembered between two passes over an object; losing it costs nothing but a repeated event.
+#[derive(Default)]
+struct Memory {
+    failures: u32,
+    expected: Vec<Expected>,
+    told: Option<String>,
+    waits_for: Option<&'static str>,
+}
+
+/// Runs a controller until the context stops, then finishes the passes it is in.
+pub async fn run<C: Controller>(
+    context: Context,
+    controller: Arc<C>,
+    primary: Cache<C::Kind>,
+    wakes: Wakes,
+    concurrency: usize,
+) {
+    let driver = Arc::new(Driver {
+        resource: ApiResource::erase::<C::Kind>(&()),
+        queue: Queue::default(),
+        memory: Mutex::default(),
+        context: context.clone(),
+        controller,
+        primary: primary.clone(),
+    });
+    let wakes = wakes.by(&primary, |change| vec![change.key.clone()]);
+    let wakes = match context.clusters() {
+        Some(clusters) => wakes.by(&clusters, driver.clone().paused_with()),
+        None => wakes,
+    };
+    let mut wishes = wakes.start::<C::Kind>(&context);
+    if context.stop().run_until_cancelled(context.synced()).await.is_none() {
+        return;
+    }
+    driver.wake_all();
+
+    let permits = Arc::new(Semaphore::new(concurrency.max(1)));
+    let mut passes = tokio::task::JoinSet::new();
+    loop {
+        tokio::select! {
+            () = context.stop().cancelled() => break,
+            Some(wish) = wishes.recv() => match wish {
+                Wish::Keys(keys) => keys.into_iter().for_each(|key| driver.wake(key, DEBOUNCE)),
+                Wish::All => driver.wake_all(),
+            },
+            Some(_) = passes.join_next() => {}
+            (key, due) = driver.queue.next() => {
+                passes.spawn(driver.clone().turn(key, due, permits.clone(), concurrency));
+            }
+        }
+    }
+    let finished = async { while passes.join_next().await.is_some() {} };
+    if tokio::time::timeout(context.shutdown_grace(), finished).await.is_err() {
+        tracing::warn!(controller = C::NAME, "stopped with a pass unfinished; the next process completes it");
+    }
+}
+
+impl<C: Controller> Driver<C> {
+    fn wake(&self, key: Key, after: Duration) {
+        self.queue.wake(key, clock::instant() + after);
+        self.context.metrics().woken(C::NAME, self.queue.depth());
+    }
+
+    fn wake_all(&self) {
+        for entry in self.primary.all() {
+            self.wake(entry.key(), Duration::ZERO);
+        }
+    }
+
+    /// A Cluster was paused or resumed: its objects.
+    fn paused_with(self: Arc<Self>) -> impl Fn(&crate::cache::Change<bool>) -> Vec<Key> {
+        move |change| {
+            let paused = |entry: &Option<Arc<Entry<bool>>>| entry.as_ref().is_some_and(|entry| entry.fact);
+            if paused(&change.before) == paused(&change.after) {
+                return Vec::new();
+            }
+            let mine = |entry: &Arc<Entry<C::Kind>>| {
+                self.controller.cluster_of(&entry.fact).as_deref() == Some(&*change.key.name)
+            };
+            self.primary
+                .list(&change.key.namespace, &[])
+                .iter()
+                .filter(|e| mine(e))
+                .map(|e| e.key())
+                .collect()
+        }
+    }
+
+    /// One object's turn: its pass in a task of its own, so that a panic ends the pass and not the process.
+    async fn turn(self: Arc<Self>, key: Key, due: Instant, permits: Arc<Semaphore>, most: usize) {
+        let expected = self.remember(&key, |memory| std::mem::take(&mut memory.expected));
+        for expected in expected {
+            expected.met().await;
+        }
+        let Ok(_permit) = permits.acquire().await else { return };
+        let started = clock::instant();
+        self.context.metrics().pass_started(C::NAME, most, started.saturating_duration_since(due));
+        let span = tracing::info_span!("pass", controller = C::NAME, controllerKind = %self.resource.kind,
+            namespace = key.namespace, name = key.name, reconcileID = format!("{:016x}", clock::seed()));
+        let task = tokio::spawn({
+            let (driver, key) = (self.clone(), key.clone());
+            async move { driver.pass(&key).await }.instrument(span)
+        });
+        let outcome = match task.await {
+            Ok(outcome) => outcome,
+            Err(_) => {
+                self.context.metrics().panicked(C::NAME);
+                let again = self.failed(&key);
+                self.wake(key.clone(), again);
+                Outcome::Error
+            }
+        };
+        self.queue.done(&key);
+        self.context.metrics().depth(C::NAME, self.queue.depth());
+        self.context.metrics().pass_ended(
+            C::NAME,
+            outcome,
+            clock::instant().saturating_duration_since(started),
+        );
+    }
+
+    async fn pass(&self, key: &Key) -> Outcome {
+        let Some(entry) = self.primary.get(key) else {
+            self.forget(key);
+            return Outcome::Success;
+        };
+        let writer = Arc::new(Writer::new(self.context.clone(), C::NAME));
+        let result = self.look(key, &entry, &writer).await;
+        let expected = writer.expected();
+        self.remember(key, |memory| memory.expected.extend(expected));
+        match result {
+            Ok(next) => {
+                self.remember(key, |memory| (memory.failures, memory.told) = (0, None));
+                match next {
+                    Next::OnChange => Outcome::Success,
+                    Next::In(Duration::ZERO) => {
+                        self.wake(key.clone(), Duration::ZERO);
+                        Outcome::Requeue
+                    }
+                    Next::In(after) => {
+                        self.wake(key.clone(), after);
+                        Outcome::RequeueAfter
+                    }
+                }
+            }
+            Err(failure) => {
+                let mut again = self.failed(key);
+                if failure.explained {
+                    again = again.min(REFUSED_AGAIN);
+                }
+                tracing::warn!(error = format!("{:#}", failure.error), retry_in = ?again, "pass failed");
+                self.tell_failure(key, &entry, &failure.error).await;
+                self.wake(key.clone(), again);
+                Outcome::Error
+            }
+        }
+    }
+
+    async fn look(&self, key: &Key, entry: &Entry<C::Kind>, writer: &Arc<Writer>) -> Result<Next, Failure> {
+        if let Some(why) = self.paused(entry) {
+            let mut conditions = live_conditions(&entry.fact)?;
+            conditions.retain(|condition| condition["type"] != "Paused");
+            let paused = status::conditions(
+                &[pause::condition(Some(why))],
+                &status_of(&entry.fact)?,
+                entry.meta.generation,
+                clock::now(),
+            );
+            conditions.extend(paused.as_array().into_iter().flatten().cloned());
+            let mut wanted = status_of(&entry.fact)?;
+            set(&mut wanted, "conditions", conditions.into());
+            self.write_status(key, &status_of(&entry.fact)?, &wanted, writer).await?;
+            return Ok(Next::OnChange);
+        }
+        let pass = self.a_pass(key, entry.fact.clone(), Reads::Cached, writer);
+        let mut observed = self.controller.observe(&pass).await.context("cannot observe")?;
+        let mut plan = self.controller.plan(&observed);
+        if plan.disruptive {
+            let Some(live) = self.primary.get_live(key).await? else { return Ok(Next::OnChange) };
+            let pass = self.a_pass(key, live.fact.clone(), Reads::Live, writer);
+            observed = self
+                .controller
+                .observe(&pass)
+                .await
+                .context("cannot observe again before a disruptive step")?;
+            let second = self.controller.plan(&observed);
+            if second.effects != plan.effects {
+                tracing::info!(
+                    step = plan.said.step,
+                    second = second.said.step,
+                    "decided otherwise on live reads"
+                );
+                return Ok(Next::In(SECOND_THOUGHT));
+            }
+            plan = second;
+        }
+        self.context.metrics().step(C::NAME, plan.said.step);
+        self.note_wait(key, &plan);
+        tracing::debug!(step = plan.said.step, words = plan.said.words, effects = plan.effects.len());
+        self.carry_out(key, entry, &pass, &observed, plan, writer).await
+    }
+
+    async fn carry_out(
+        &self,
+        key: &Key,
+        entry: &Entry<C::Kind>,
+        pass: &Pass<C::Kind>,
+        observed: &C::Observed,
+        mut plan: Plan<C::Status, C::Own>,
+        writer: &Arc<Writer>,
+    ) -> Result<Next, Failure> {
+        let mut changed = false;
+        let mut failure = None;
+        for effect in &plan.effects {
+            match self.one(entry, pass, observed, effect, writer).await {
+                Ok(did) => changed |= did,
+                Err(error) => {
+                    let refusal = error.chain().find_map(|cause| cause.downcast_ref::<kube::Error>());
+                    let explained =
+                        refusal.and_then(|refusal| self.controller.refused(observed, effect, refusal));
+                    failure = Some((error, explained));
+                    break;
+                }
+            }
+        }
+        if let Some((error, explained)) = &failure {
+            let told = explained.clone().or_else(|| {
+                C::FAILURE_CONDITION
+                    .map(|type_| Condition::new(type_, Is::False, "ApplyFailed", format!("{error:#}")))
+            });
+            if let Some(told) = told {
+                match plan.conditions.iter_mut().find(|condition| condition.type_ == told.type_) {
+                    Some(same) => *same = told,
+                    None => plan.conditions.push(told),
+                }
+            }
+        }
+        let live = status_of(&entry.fact)?;
+        self.publish(&entry.fact, &plan, changed, failure.is_some(), &live).await;
+        // What changed something is followed by a pass that sees it, and tells the status then: one write less.
+        if !changed || failure.is_some() {
+            self.tell_status(key, entry, &live, &plan, failure.is_some(), writer).await?;
+        }
+        match failure {
+            Some((error, explained)) => Err(Failure { error, explained: explained.is_some() }),
+            None if changed => Ok(Next::In(Duration::ZERO)),
+            None => Ok(plan.next),
+        }
+    }
+
+    async fn one(
+        &self,
+        entry: &Entry<C::Kind>,
+        pass: &Pass<C::Kind>,
+        observed: &C::Observed,
+        effect: &Effect<C::Own>,
+        writer: &Writer,
+    ) -> anyhow::Result<bool> {
+        match effect {
+            Effect::Apply(object) => writer.apply(object).await,
+            Effect::ApplyStatus(object) => writer.apply_status(object).await,
+            Effect::Create(object) => writer.create(object).await,
+            Effect::Delete { what, uid } => writer.delete(what, uid).await,
+            Effect::Hold => self.finalizer(entry, writer, true).await,
+            Effect::Release => self.finalizer(entry, writer, false).await,
+            Effect::Own(own) => self.controller.act(pass, observed, own).await,
+        }
+    }
+
+    async fn finalizer(&self, entry: &Entry<C::Kind>, writer: &Writer, hold: bool) -> anyhow::Result<bool> {
+        let ours = C::FINALIZER.context("this kind has no finalizer")?;
+        let mut all = entry.fact.finalizers().to_vec();
+        if all.iter().any(|one| one == ours) == hold {
+            return Ok(false);
+        }
+        if hold {
+            all.push(ours.to_owned());
+        } else {
+            all.retain(|one| one != ours);
+        }
+        writer.finalizers(&self.resource, &entry.fact, all).await
+    }
+
+    async fn tell_status(
+        &self,
+        key: &Key,
+        entry: &Entry<C::Kind>,
+        live: &Value,
+        plan: &Plan<C::Status, C::Own>,
+        failed: bool,
+        writer: &Writer,
+    ) -> anyhow::Result<()> {
+        let Some(wanted) = &plan.status else { return Ok(()) };
+        let mut wanted = serde_json::to_value(wanted).context("cannot serialise the status")?;
+        if failed {
+            set(
+                &mut wanted,
+                "observedGeneration",
+                live.get("observedGeneration").cloned().unwrap_or_default(),
+            );
+        }
+        if !plan.conditions.is_empty() {
+            let mut all = plan.conditions.clone();
+            if !all.iter().any(|condition| condition.type_ == "Paused") {
+                all.push(pause::condition(None));
+            }
+            set(
+                &mut wanted,
+                "conditions",
+                status::conditions(&all, live, entry.meta.generation, clock::now()),
+            );
+        }
+        self.write_status(key, live, &wanted, writer).await
+    }
+
+    async fn write_status(
+        &self,
+        key: &Key,
+        live: &Value,
+        wanted: &Value,
+        writer: &Writer,
+    ) -> anyhow::Result<()> {
+        if let Some(patch) = status::merge_patch(live, wanted) {
+            writer.status(&self.resource, key, &patch).await?;
+        }
+        Ok(())
+    }
+
+    async fn publish(
+        &self,
+        object: &C::Kind,
+        plan: &Plan<C::Status, C::Own>,
+        changed: bool,
+        failed: bool,
+        live: &Value,
+    ) {
+        for event in &plan.said.events {
+            let told = match event.tell {
+                Tell::Acted => changed && !failed,
+                Tell::ConditionChanged(type_) => {
+                    let condition = plan.conditions.iter().find(|condition| condition.type_ == type_);
+                    !changed && condition.is_some_and(|condition| status::condition_changed(condition, live))
+                }
+            };
+            if told {
+                self.send(object, plan.said.step, event).await;
+            }
+        }
+    }
+
+    /// A failure is told once per cause, not once per try.
+    async fn tell_failure(&self, key: &Key, entry: &Entry<C::Kind>, error: &anyhow::Error) {
+        let words = format!("{error:#}");
+        let news = self.remember(key, |memory| memory.told.replace(words.clone()).as_ref() != Some(&words));
+        if news {
+            let event =
+                Event { warning: true, reason: "ReconcileFailed".into(), note: words, tell: Tell::Acted };
+            self.send(&entry.fact, "Reconcile", &event).await;
+        }
+    }
+
+    async fn send(&self, object: &C::Kind, action: &str, event: &Event) {
+        /// What the API server takes.
+        const MOST_BYTES: usize = 1024;
+        let mut note = event.note.clone();
+        if note.len() > MOST_BYTES {
+            let cut = (0..=MOST_BYTES - 3).rev().find(|at| note.is_char_boundary(*at)).unwrap_or(0);
+            note.truncate(cut);
+            note.push_str("...");
+        }
+        let event = KubeEvent {
+            type_: if event.warning { EventType::Warning } else { EventType::Normal },
+            reason: event.reason.clone(),
+            note: Some(note),
+            action: action.to_owned(),
+            secondary: None,
+        };
+        if let Err(error) = self.context.recorder().publish(&event, &object.object_ref(&())).await {
+            tracing::warn!(reason = event.reason, %error, "cannot publish an event");
+        }
+    }
+
+    fn paused(&self, entry: &Entry<C::Kind>) -> Option<String> {
+        let name = self.controller.cluster_of(&entry.fact);
+        let cluster = self.context.clusters().zip(name.as_deref()).and_then(|(clusters, name)| {
+            clusters.get(&Key::new(entry.meta.namespace.clone().unwrap_or_default(), name))
+        });
+        pause::why_paused(&entry.meta, name.as_deref(), cluster.is_some_and(|cluster| cluster.fact))
+    }
+
+    fn a_pass(&self, key: &Key, object: C::Kind, reads: Reads, writer: &Arc<Writer>) -> Pass<C::Kind> {
+        let (now, seed) = (clock::now(), clock::seed());
+        Pass { key: key.clone(), object: Arc::new(object), reads, now, seed, writer: writer.clone() }
+    }
+
+    fn note_wait(&self, key: &Key, plan: &Plan<C::Status, C::Own>) {
+        let waits = (plan.effects.is_empty() && plan.said.step != "Settled").then_some(plan.said.step);
+        let before = self.remember(key, |memory| std::mem::replace(&mut memory.waits_for, waits));
+        self.count_wait(before, waits);
+    }
+
+    fn count_wait(&self, before: Option<&'static str>, after: Option<&'static str>) {
+        if before == after {
+            return;
+        }
+        for (reason, by) in [(before, -1), (after, 1)] {
+            if let Some(reason) = reason {
+                self.context.metrics().waiting(&self.resource.kind, reason, by);
+            }
+        }
+    }
+
+    fn failed(&self, key: &Key) -> Duration {
+        let failures = self.remember(key, |memory| {
+            memory.failures = memory.failures.saturating_add(1);
+            memory.failures
+        });
+        let (first, last) = BACKOFF;
+        clock::jittered(first.saturating_mul(1 << (failures - 1).min(16)).min(last))
+    }
+
+    fn forget(&self, key: &Key) {
+        let memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
+        self.count_wait(memory.and_then(|memory| memory.waits_for), None);
+        self.controller.forget(key);
+    }
+
+    fn remember<T>(&self, key: &Key, with: impl FnOnce(&mut Memory) -> T) -> T {
+        with(self.memory.lock().unwrap_or_else(PoisonError::into_inner).entry(key.clone()).or_default())
+    }
+}
+
+struct Failure {
+    error: anyhow::Error,
+    /// The user reads the cause in a condition of its own.
+    explained: bool,
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        Self { error, explained: false }
+    }
+}
+
+fn status_of(object: &impl serde::Serialize) -> anyhow::Result<Value> {
+    let mut value = serde_json::to_value(object).context("cannot serialise an object of our own kind")?;
+    Ok(value.get_mut("status").map_or_else(|| Value::Object(serde_json::Map::new()), Value::take))
+}
+
+fn live_conditions(object: &impl serde::Serialize) -> anyhow::Result<Vec<Value>> {
+    Ok(status_of(object)?.get("conditions").and_then(Value::as_array).cloned().unwrap_or_default())
+}
+
+fn set(status: &mut Value, field: &str, value: Value) {
+    if let Some(members) = status.as_object_mut() {
+        members.insert(field.to_owned(), value);
+    }
+}

@@ -1,0 +1,134 @@
+//! Which object is looked at when: each at most once at a time, never forgotten, the earliest wish wins.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use tokio::sync::Notify;
+
+use crate::cache::Key;
+use crate::clock;
+
+#[derive(Default)]
+struct State {
+    due: BTreeSet<(Instant, Key)>,
+    slots: HashMap<Key, Slot>,
+}
+
+#[derive(Default)]
+struct Slot {
+    due: Option<Instant>,
+    running: bool,
+}
+
+/// A queue of objects with times.
+#[derive(Default)]
+pub(crate) struct Queue {
+    state: Mutex<State>,
+    changed: Notify,
+}
+
+impl Queue {
+    /// Wishes for a pass not later than `at`. While a pass over that object runs, the wish is kept for after it.
+    pub(crate) fn wake(&self, key: Key, at: Instant) {
+        let mut state = self.lock();
+        let State { due, slots } = &mut *state;
+        let slot = slots.entry(key.clone()).or_default();
+        match slot.due {
+            Some(sooner) if sooner <= at => return,
+            Some(later) if !slot.running => {
+                due.remove(&(later, key.clone()));
+            }
+            _ => {}
+        }
+        slot.due = Some(at);
+        if !slot.running {
+            due.insert((at, key));
+        }
+        drop(state);
+        self.changed.notify_one();
+    }
+
+    /// The next object whose time has come. The caller must call [`Queue::done`] after its pass.
+    pub(crate) async fn next(&self) -> (Key, Instant) {
+        loop {
+            let wait = {
+                let mut state = self.lock();
+                match state.due.first().cloned() {
+                    Some((at, key)) if at <= clock::instant() => {
+                        state.due.remove(&(at, key.clone()));
+                        if let Some(slot) = state.slots.get_mut(&key) {
+                            slot.due = None;
+                            slot.running = true;
+                        }
+                        return (key, at);
+                    }
+                    Some((at, _)) => Some(at),
+                    None => None,
+                }
+            };
+            match wait {
+                Some(at) => tokio::select! {
+                    () = clock::sleep(at.saturating_duration_since(clock::instant())) => {}
+                    () = self.changed.notified() => {}
+                },
+                None => self.changed.notified().await,
+            }
+        }
+    }
+
+    /// The pass over `key` has ended.
+    pub(crate) fn done(&self, key: &Key) {
+        let mut state = self.lock();
+        let Some(slot) = state.slots.get_mut(key) else { return };
+        slot.running = false;
+        match slot.due {
+            Some(at) => {
+                state.due.insert((at, key.clone()));
+                drop(state);
+                self.changed.notify_one();
+            }
+            None => {
+                state.slots.remove(key);
+            }
+        }
+    }
+
+    /// How many objects wait for their pass now (those with a time to come do not count).
+    pub(crate) fn depth(&self) -> usize {
+        let now = clock::instant();
+        self.lock().due.iter().take_while(|(at, _)| *at <= now).count()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[tokio::test]
+    async fn a_wish_during_a_pass_is_kept_for_after_it() {
+        let queue = Queue::default();
+        let key = Key::new("n", "a");
+        queue.wake(key.clone(), clock::instant());
+        assert_eq!(queue.next().await.0, key);
+        queue.wake(key.clone(), clock::instant());
+        assert_eq!(queue.depth(), 0, "one object is never looked at twice at once");
+        queue.done(&key);
+        assert_eq!(queue.next().await.0, key);
+    }
+
+    #[tokio::test]
+    async fn the_earliest_wish_wins() {
+        let queue = Queue::default();
+        let now = clock::instant();
+        queue.wake(Key::new("n", "late"), now + Duration::from_secs(3600));
+        queue.wake(Key::new("n", "late"), now);
+        queue.wake(Key::new("n", "late"), now + Duration::from_secs(60));
+        assert_eq!(queue.next().await.0.name, "late");
+    }
+}

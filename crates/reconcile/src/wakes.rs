@@ -1,0 +1,120 @@
+//! What wakes a pass: changes of watched objects and signals from outside the API server.
+
+use kube::Resource;
+use tokio::sync::{broadcast, mpsc};
+use tokio_util::sync::CancellationToken;
+
+use crate::cache::{Cache, Change, Key};
+use crate::context::Context;
+
+/// Wishes for passes: some keys, or everything after a subscriber lagged behind.
+pub(crate) enum Wish {
+    Keys(Vec<Key>),
+    All,
+}
+
+type Start = Box<dyn FnOnce(&Context, &str, &str, mpsc::UnboundedSender<Wish>) + Send>;
+
+/// The list of what wakes a controller besides its own kind.
+#[derive(Default)]
+pub struct Wakes(Vec<Start>);
+
+impl std::fmt::Debug for Wakes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Wakes({})", self.0.len())
+    }
+}
+
+impl Wakes {
+    /// Nothing besides the controller's own kind.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A change of an object whose controller is of our kind wakes that owner.
+    #[must_use]
+    pub fn owned<F: Clone + Send + Sync + 'static>(mut self, cache: &Cache<F>) -> Self {
+        let cache = cache.clone();
+        self.0.push(Box::new(move |context, group, kind, wishes| {
+            let (group, kind) = (group.to_owned(), kind.to_owned());
+            follow(context, &cache, wishes, move |change| {
+                let entry = change.after.as_ref().or(change.before.as_ref());
+                entry
+                    .and_then(|e| e.controller(&group, &kind))
+                    .map(|name| Key::new(&*change.key.namespace, name))
+                    .into_iter()
+                    .collect()
+            });
+        }));
+        self
+    }
+
+    /// A change wakes the objects that `keys` names.
+    #[must_use]
+    pub fn by<F: Clone + Send + Sync + 'static>(
+        mut self,
+        cache: &Cache<F>,
+        keys: impl Fn(&Change<F>) -> Vec<Key> + Send + Sync + 'static,
+    ) -> Self {
+        let cache = cache.clone();
+        self.0.push(Box::new(move |context, _, _, wishes| follow(context, &cache, wishes, keys)));
+        self
+    }
+
+    /// A signal from outside: a child cluster, a task.
+    #[must_use]
+    pub fn signal(mut self, mut keys: mpsc::UnboundedReceiver<Key>) -> Self {
+        self.0.push(Box::new(move |context, _, _, wishes| {
+            let stop = context.stop().clone();
+            context.spawn(async move {
+                while let Some(key) = until(&stop, keys.recv()).await.flatten() {
+                    if wishes.send(Wish::Keys(vec![key])).is_err() {
+                        return;
+                    }
+                }
+            });
+        }));
+        self
+    }
+
+    /// Starts following everything; wishes arrive at the receiver.
+    pub(crate) fn start<K: Resource<DynamicType = ()>>(
+        self,
+        context: &Context,
+    ) -> mpsc::UnboundedReceiver<Wish> {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        for start in self.0 {
+            start(context, &K::group(&()), &K::kind(&()), sender.clone());
+        }
+        receiver
+    }
+}
+
+fn follow<F: Clone + Send + Sync + 'static>(
+    context: &Context,
+    cache: &Cache<F>,
+    wishes: mpsc::UnboundedSender<Wish>,
+    keys: impl Fn(&Change<F>) -> Vec<Key> + Send + 'static,
+) {
+    let mut changes = cache.subscribe();
+    let stop = context.stop().clone();
+    context.spawn(async move {
+        loop {
+            let wish = match until(&stop, changes.recv()).await {
+                None | Some(Err(broadcast::error::RecvError::Closed)) => return,
+                Some(Err(broadcast::error::RecvError::Lagged(_))) => Wish::All,
+                Some(Ok(change)) => match keys(&change) {
+                    none if none.is_empty() => continue,
+                    keys => Wish::Keys(keys),
+                },
+            };
+            if wishes.send(wish).is_err() {
+                return;
+            }
+        }
+    });
+}
+
+async fn until<T>(stop: &CancellationToken, what: impl Future<Output = T>) -> Option<T> {
+    stop.run_until_cancelled(what).await
+}
