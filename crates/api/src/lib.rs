@@ -6,11 +6,13 @@
 //! controllers.
 
 mod cel;
+pub mod crd;
 mod decode;
 pub mod defaults;
 mod free_form;
 pub mod hosted;
 pub mod join_token_request;
+pub mod kinds;
 pub mod remote_cluster;
 pub mod remote_machine;
 mod schema;

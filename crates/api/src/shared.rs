@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::sensitive::Sensitive;
+use crate::{cel, sensitive::Sensitive};
 
 /// Labels and annotations.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -62,6 +62,7 @@ pub struct ContentSource {
 /// A file to write on a host before k0s starts.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(transform = cel::file)]
 pub struct File {
     /// Absolute path of the file on the host. Each path may be named once.
     #[serde(default, skip_serializing_if = "Option::is_none")]

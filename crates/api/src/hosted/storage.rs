@@ -9,7 +9,6 @@ use crate::{Sensitive, cel, decode};
 
 /// Where the state is kept.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[schemars(transform = cel::storage)]
 pub struct Storage {
     /// `etcd` (default): members in pods of their own. `kine`: an SQL database, or sqlite on the data volume.
     /// `nats`: NATS in the control plane pods. Fixed at creation.
@@ -84,6 +83,7 @@ pub struct EtcdStorage {
 /// A volume that is asked for by size and class.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(transform = cel::volume_request)]
 pub struct VolumeRequest {
     /// Storage class. Default: the cluster's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
