@@ -16,6 +16,7 @@ pub mod access;
 pub mod authority;
 pub mod cluster_api;
 pub mod control_plane;
+pub mod faults;
 pub mod machine;
 pub mod process;
 mod run_dir;

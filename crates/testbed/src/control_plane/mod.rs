@@ -16,6 +16,7 @@ pub use objects::{apply, apply_crds};
 
 use crate::access::Access;
 use crate::authority::{Authority, Pair};
+use crate::faults::{self, FaultHandle};
 use crate::process::Process;
 use crate::run_dir::{Port, RunDir};
 use crate::tools::{self, Tool};
@@ -86,6 +87,16 @@ impl ControlPlaneOnly {
     /// A client with a name of its own, for RBAC and the audit log; it may do what roles bound to it say.
     pub async fn client_as(&self, user: &str, groups: &[&str]) -> Result<kube::Client> {
         self.access(user, groups)?.client().await
+    }
+
+    /// A client of this user whose requests fail as the handle says.
+    pub async fn faulty_client(
+        &self,
+        user: &str,
+        groups: &[&str],
+        faults: &FaultHandle,
+    ) -> Result<kube::Client> {
+        faults::client_with(self.access(user, groups)?.config().await?, faults)
     }
 
     /// A kubeconfig file for this user; `testbed-admin` may do everything.
