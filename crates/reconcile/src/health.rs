@@ -14,13 +14,14 @@ use axum::routing::get;
 
 use crate::clock;
 use crate::context::Context;
+use crate::metrics::Metrics;
 
 /// A heartbeat older than this means that the process loop is stuck.
 const HEARTBEAT_LIMIT: Duration = Duration::from_secs(10);
 const HEARTBEAT: Duration = Duration::from_secs(2);
 
-/// Serves health on `health` and, in plain text, metrics on `metrics` (if any) until the context stops.
-pub async fn serve(context: Context, health: SocketAddr, metrics: Option<SocketAddr>) -> anyhow::Result<()> {
+/// Serves `/healthz` and `/readyz` over plain HTTP until the context stops.
+pub async fn serve_health(context: &Context, address: SocketAddr) -> anyhow::Result<()> {
     let beat = Beat::new(clock::instant());
     context.spawn(beat.clone().keep(context.clone()));
     let ready = context.clone();
@@ -33,35 +34,24 @@ pub async fn serve(context: Context, health: SocketAddr, metrics: Option<SocketA
                 answer(&[("ping", true), ("caches", ready.is_synced())], verbose)
             }),
         );
-    listen(&context, health, router).await?;
-    if let Some(address) = metrics {
-        let context_ = context.clone();
-        let router = Router::new().route(
-            "/metrics",
-            get(move || async move {
-                (
-                    [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")],
-                    context_.metrics().text(),
-                )
-            }),
-        );
-        listen(&context, address, router).await?;
-    }
-    Ok(())
-}
-
-async fn listen(context: &Context, address: SocketAddr, router: Router) -> anyhow::Result<()> {
-    let listener = tokio::net::TcpListener::bind(address)
-        .await
-        .with_context(|| format!("cannot listen on {address}"))?;
+    let listener =
+        tokio::net::TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
     let stop = context.stop().clone();
     context.spawn(async move {
         let served = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await;
         if let Err(error) = served {
-            tracing::error!(%address, %error, "server ended");
+            tracing::error!(%address, %error, "the health server ended");
         }
     });
     Ok(())
+}
+
+/// `/metrics` in the Prometheus text format; who may read it is the server's affair.
+pub fn metrics_router(metrics: Metrics) -> Router {
+    let answer = move || async move {
+        ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], metrics.text())
+    };
+    Router::new().route("/metrics", get(answer))
 }
 
 fn answer(checks: &[(&str, bool)], verbose: bool) -> impl IntoResponse + use<> {

@@ -30,7 +30,7 @@ pub use context::{Context, SHUTDOWN_GRACE, Scope, WATCH_FILTER_LABEL};
 pub use controller::{Controller, Pass, Primary, Reads};
 pub use driver::run;
 pub use effect::{Condition, Effect, Event, Is, Next, ObjectId, Plan, Said, Tell};
-pub use health::serve;
+pub use health::{metrics_router, serve_health};
 pub use lease::{Leadership, LeaseOptions, lead};
 pub use metrics::Metrics;
 pub use owned::{Digest, owned_digest, wanted_digest};
