@@ -1,5 +1,12 @@
 //! Machines on this box, really started. Needs root; the first run builds their root file system (a minute).
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a helper of a test fails like a test"
+)]
+
 mod machine_support;
 
 use machine_support::{announced, busybox_image, left_behind, options, ssh};
@@ -18,7 +25,7 @@ async fn a_machine_answers_ssh_within_a_minute_for_root_and_for_those_who_need_s
     let machine = Machine::start(&network, options("host")).await.unwrap();
     machine.wait_for_ssh().await.unwrap();
     eprintln!("ssh answered after {:.1} s", start.elapsed().as_secs_f32());
-    assert!(start.elapsed() < Duration::from_secs(60));
+    assert!(start.elapsed() < Duration::from_mins(1));
     assert_eq!(ssh(&machine, "root", "id -un; hostname").unwrap(), "root\nhost\n");
     assert_eq!(ssh(&machine, "ubuntu", "sudo -n id -un").unwrap(), "root\n");
     let no_terminal = ssh(&machine, "strict", "sudo -n id -un").unwrap_err();
@@ -249,7 +256,7 @@ fn a_kernel_setting_goes_back_when_its_last_holder_lets_go() {
     let wanted = (before + 1000).to_string();
     let setting = [("fs.inotify.max_queued_events", wanted.as_str())];
     sysctls::hold("test-one", &setting).unwrap();
-    sysctls::hold("test-two", &setting).unwrap();
+    sysctls::remember("test-two", &[setting[0].0]).unwrap();
     assert_eq!(read(), before + 1000);
     sysctls::release("test-one").unwrap();
     assert_eq!(read(), before + 1000);

@@ -41,15 +41,7 @@ impl Machine {
     /// Runs a shell command as root with `input` on its stdin.
     pub async fn exec_with_input(&self, command: &str, input: &str) -> Result<Output> {
         let mut child = tokio::process::Command::new("runc")
-            .args([
-                "--root",
-                &format!("{}/runc", paths::RUNTIME),
-                "exec",
-                &self.id(),
-                "/bin/sh",
-                "-c",
-                command,
-            ])
+            .args(["--root", paths::RUNC, "exec", &self.id(), "/bin/sh", "-c", command])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

@@ -149,6 +149,19 @@ fn create(options: NetworkOptions) -> Result<Network> {
         // inotify instances, and the kernel's default of 128 ends at the third machine.
         &[("net.ipv4.ip_forward", "1"), ("fs.inotify.max_user_instances", "8192")],
     )?;
+    // A kubelet or systemd in a machine sets these, and they are the whole box's.
+    sysctls::remember(
+        &network.record.tag(),
+        &[
+            "kernel.panic",
+            "kernel.panic_on_oops",
+            "kernel.pid_max",
+            "kernel.keys.root_maxbytes",
+            "kernel.keys.root_maxkeys",
+            "vm.overcommit_memory",
+            "vm.panic_on_oom",
+        ],
+    )?;
     bridge(&network.record)?;
     firewall::open(&network.record)?;
     Ok(network)

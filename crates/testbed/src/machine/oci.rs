@@ -70,7 +70,9 @@ fn spec(record: &MachineRecord, network: &NetworkRecord, folder: &Path) -> Value
             "terminal": false,
             "user": { "uid": 0, "gid": 0 },
             "cwd": "/",
-            "args": ["/sbin/init"],
+            // As on a real host, everything mounted is shared: kubelet and pods see each other's mounts. runc's own
+            // setting does not reach the root file system when that is private on the box, which it must be.
+            "args": ["/bin/sh", "-c", "mount --make-rshared / && exec /sbin/init"],
             "env": [
                 "container=runc",
                 "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
@@ -88,7 +90,6 @@ fn spec(record: &MachineRecord, network: &NetworkRecord, folder: &Path) -> Value
                 { "type": "network", "path": format!("/run/netns/{id}") },
             ],
             "cgroupsPath": format!("/{}/{}", network.tag(), record.name),
-            "rootfsPropagation": "shared",
             "resources": { "devices": [{ "allow": true, "access": "rwm" }] },
             // The kubelet reads kernel messages and refuses to start without them.
             "devices": [{ "path": "/dev/kmsg", "type": "c", "major": 1, "minor": 11, "fileMode": 0o600, "uid": 0, "gid": 0 }],

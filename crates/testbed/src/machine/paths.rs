@@ -7,6 +7,9 @@ use std::path::{Path, PathBuf};
 /// Registry, locks and runc's state: gone after a reboot of the box, as are the things they describe.
 pub(super) const RUNTIME: &str = "/run/k0smotron-testbed";
 
+/// runc's own folder, so that its list holds the test bed's containers alone.
+pub(super) const RUNC: &str = "/run/k0smotron-testbed/runc";
+
 /// `K0SMOTRON_CACHE`, or `~/.cache/k0smotron-rs`.
 pub(super) fn cache() -> Result<PathBuf> {
     if let Some(folder) = std::env::var_os("K0SMOTRON_CACHE") {
@@ -47,4 +50,14 @@ pub(super) fn replace(path: &Path, content: &[u8]) -> Result<()> {
     let next = path.with_extension(format!("{}.new", std::process::id()));
     std::fs::write(&next, content).with_context(|| format!("writing {}", next.display()))?;
     std::fs::rename(&next, path).with_context(|| format!("renaming to {}", path.display()))
+}
+
+/// The names in a folder; none if there is no such folder.
+pub(super) fn names(folder: &Path) -> Result<Vec<String>> {
+    let entries = match std::fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error).with_context(|| format!("reading {}", folder.display())),
+    };
+    entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
 }

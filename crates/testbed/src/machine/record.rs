@@ -99,7 +99,6 @@ pub(super) fn check_name(what: &str, name: &str) -> Result<()> {
 
 /// Runs `runc` with the test bed's own state folder.
 pub(super) fn runc(arguments: &[&str]) -> Result<String> {
-    let root = format!("{}/runc", paths::RUNTIME);
-    let all: Vec<&str> = ["--root", &root].into_iter().chain(arguments.iter().copied()).collect();
+    let all: Vec<&str> = ["--root", paths::RUNC].into_iter().chain(arguments.iter().copied()).collect();
     shell::run("runc", &all)
 }

@@ -79,8 +79,12 @@ fn clear(tag: &str) -> Vec<anyhow::Error> {
         Err(error) => problems.push(error),
     };
     each(container::all(), &container::kill);
-    each(names("/sys/class/net"), &|name| shell::run("ip", &["link", "delete", name]).map(drop));
-    each(names("/run/netns"), &|name| shell::run("ip", &["netns", "delete", name]).map(drop));
+    each(paths::names(Path::new("/sys/class/net")), &|name| {
+        shell::run("ip", &["link", "delete", name]).map(drop)
+    });
+    each(paths::names(Path::new("/run/netns")), &|name| {
+        shell::run("ip", &["netns", "delete", name]).map(drop)
+    });
     problems.extend(firewall::close(tag).err());
     problems.extend(remove_cgroups(tag).err());
     problems
@@ -98,20 +102,11 @@ fn tags_in_kernel() -> Result<BTreeSet<String>> {
     let cgroups = cgroups()?.into_iter().filter_map(|path| Some(path.file_name()?.to_str()?.to_owned()));
     Ok(container::all()?
         .into_iter()
-        .chain(names("/sys/class/net")?)
-        .chain(names("/run/netns")?)
+        .chain(paths::names(Path::new("/sys/class/net"))?)
+        .chain(paths::names(Path::new("/run/netns"))?)
         .chain(cgroups)
         .filter_map(|name| registry::tag_of(&name).map(str::to_owned))
         .collect())
-}
-
-fn names(folder: &str) -> Result<Vec<String>> {
-    let entries = match std::fs::read_dir(folder) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(error).with_context(|| format!("reading {folder}")),
-    };
-    entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
 }
 
 /// Our cgroups, in every hierarchy: at the top of each with version 1, at the top of the only one with version 2.
@@ -119,8 +114,12 @@ fn cgroups() -> Result<Vec<PathBuf>> {
     let top = Path::new("/sys/fs/cgroup");
     let mut found = Vec::new();
     let mut hierarchies = vec![top.to_owned()];
-    hierarchies
-        .extend(names("/sys/fs/cgroup")?.iter().map(|name| top.join(name)).filter(|path| path.is_dir()));
+    hierarchies.extend(
+        paths::names(Path::new("/sys/fs/cgroup"))?
+            .iter()
+            .map(|name| top.join(name))
+            .filter(|path| path.is_dir()),
+    );
     for hierarchy in hierarchies {
         for entry in
             std::fs::read_dir(&hierarchy).with_context(|| format!("reading {}", hierarchy.display()))?

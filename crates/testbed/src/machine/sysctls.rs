@@ -33,6 +33,22 @@ pub fn hold(holder: &str, settings: &[(&str, &str)]) -> Result<()> {
     Ok(())
 }
 
+/// Writes down what `names` are now, because something that `holder` starts (a kubelet) will change them by itself.
+/// They are put back like held ones.
+pub fn remember(holder: &str, names: &[&str]) -> Result<()> {
+    let _lock = paths::box_lock()?;
+    let mut ledger = read()?;
+    for name in names {
+        if !file(name).exists() {
+            continue;
+        }
+        let current = get(name)?;
+        ledger.original.entry((*name).to_owned()).or_insert(current);
+        ledger.holders.entry(holder.to_owned()).or_default().insert((*name).to_owned());
+    }
+    write(&ledger)
+}
+
 /// Ends `holder`'s claim on every setting; a setting nobody holds any more gets its original value back.
 pub fn release(holder: &str) -> Result<()> {
     let _lock = paths::box_lock()?;

@@ -107,7 +107,7 @@ pub fn left_behind(tag: &str, folder: &Path) -> Vec<String> {
     look("mount", std::fs::read_to_string("/proc/self/mountinfo").unwrap(), tag);
     look("interface", run("ip", &["-o", "link"]), tag);
     look("namespace", run("ip", &["netns", "list"]), tag);
-    look("container", run("runc", &["--root", "/run/k0smotron-testbed/runc", "list"]), tag);
+    look("container", run("ls", &["/run/k0smotron-testbed/runc"]), tag);
     look("rule", run("iptables", &["-w", "-S"]), tag);
     look("rule", run("iptables", &["-w", "-t", "nat", "-S"]), tag);
     look("registry", run("ls", &["/run/k0smotron-testbed/networks"]), tag);
