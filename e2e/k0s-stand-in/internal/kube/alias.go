@@ -1,0 +1,5 @@
+package kube
+
+import "k8s.io/apimachinery/pkg/runtime"
+
+type rtObject = runtime.Object
