@@ -14,15 +14,17 @@ use testbed::ControlPlaneOnly;
 use testbed::faults::{Fault, FaultHandle, Rule};
 use tokio_util::sync::CancellationToken;
 
+/// What is wanted.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-struct ToySpec {
+pub struct ToySpec {
     children: usize,
 }
 
+/// What is observed.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-struct ToyStatus {
+pub struct ToyStatus {
     children: usize,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     conditions: Vec<k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition>,
