@@ -13,14 +13,20 @@
 //! * [`cluster_api`], [`image`], [`tools`], [`debian`]: what those are made from.
 
 pub mod access;
+pub mod agent;
 pub mod authority;
+pub mod cluster;
 pub mod cluster_api;
 pub mod control_plane;
+pub mod debian;
 pub mod faults;
+pub mod image;
 pub mod machine;
 pub mod process;
+mod run;
 mod run_dir;
 pub mod tools;
 pub mod yaml;
 
+pub use cluster::{Cluster, ClusterOptions};
 pub use control_plane::ControlPlaneOnly;

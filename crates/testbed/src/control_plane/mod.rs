@@ -13,6 +13,7 @@ use serde_json::Value;
 
 pub use audit::{AuditEntry, read_audit_log};
 pub use objects::{apply, apply_crds};
+pub(crate) use start::{ready as wait_until_ready, write_audit_policy};
 
 use crate::access::Access;
 use crate::authority::{Authority, Pair};

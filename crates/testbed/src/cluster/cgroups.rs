@@ -1,0 +1,89 @@
+//! The control group that all pods are in: by it they are found and ended, whoever their parents were.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+/// Its name in every hierarchy.
+pub const GROUP: &str = "k0smotron-testbed";
+
+/// The roots of the mounted hierarchies: several of version 1, or the one of version 2.
+fn hierarchies() -> Vec<PathBuf> {
+    let table = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+    let mut fields = table.lines().map(|line| line.split(' ').collect::<Vec<_>>()).collect::<Vec<_>>();
+    // Where both are mounted, version 2 is without controllers and containers are not put there.
+    if fields.iter().any(|fields| fields.get(2) == Some(&"cgroup")) {
+        fields.retain(|fields| fields.get(2) == Some(&"cgroup"));
+    } else {
+        fields.retain(|fields| fields.get(2) == Some(&"cgroup2"));
+    }
+    fields.iter().filter_map(|fields| fields.get(1)).map(PathBuf::from).collect()
+}
+
+/// Makes it: the kubelet wants its root to exist.
+pub fn make() -> Result<()> {
+    for root in hierarchies() {
+        let group = root.join(GROUP);
+        fs::create_dir_all(&group).with_context(|| group.display().to_string())?;
+        // A new group of version 1 has no processors and no memory nodes until it is told.
+        for file in ["cpuset.cpus", "cpuset.mems"] {
+            let parent = fs::read_to_string(root.join(file)).unwrap_or_default();
+            if root.join("tasks").exists() && !parent.trim().is_empty() {
+                fs::write(group.join(file), parent.trim())
+                    .with_context(|| format!("{file} of {}", group.display()))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Kills every process in it and removes it.
+pub fn remove() -> Result<()> {
+    let start = Instant::now();
+    loop {
+        let mut busy = false;
+        for group in left() {
+            let (groups, pids) = below(&group);
+            for pid in pids {
+                busy = true;
+                let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+            }
+            for group in groups {
+                // A group whose processes are just dying is still busy.
+                busy |= fs::remove_dir(group).is_err();
+            }
+        }
+        if !busy {
+            return Ok(());
+        }
+        if start.elapsed() > Duration::from_secs(10) {
+            bail!("control groups are left: {:?}", left());
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Where it exists.
+pub fn left() -> Vec<PathBuf> {
+    hierarchies().into_iter().map(|root| root.join(GROUP)).filter(|group| group.exists()).collect()
+}
+
+/// The groups from here down, deepest first, and the processes in them.
+fn below(group: &Path) -> (Vec<PathBuf>, Vec<i32>) {
+    let (mut groups, mut pids) = (Vec::new(), Vec::new());
+    for entry in fs::read_dir(group).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            let (more, theirs) = below(&entry.path());
+            groups.extend(more);
+            pids.extend(theirs);
+        }
+    }
+    let procs = fs::read_to_string(group.join("cgroup.procs")).unwrap_or_default();
+    pids.extend(procs.lines().filter_map(|line| line.parse::<i32>().ok()));
+    groups.push(group.to_owned());
+    (groups, pids)
+}

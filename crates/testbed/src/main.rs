@@ -1,0 +1,86 @@
+//! `testbed`: a management cluster that stays between test runs.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use testbed::cluster::{Cluster, ClusterOptions, default_state, down};
+use testbed::tools::{self, Tool};
+use testbed::{agent, cluster_api, debian};
+
+#[derive(Parser)]
+#[command(about = "A real management cluster of one node, and the tools to test with")]
+struct Args {
+    #[command(subcommand)]
+    command: Command,
+    /// State folder [default: $K0SMOTRON_TESTBED or /var/lib/k0smotron-testbed]
+    #[arg(long, global = true)]
+    state: Option<PathBuf>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Start a cluster that stays until `down`
+    Up {
+        /// Install Cluster API's core with clusterctl
+        #[arg(long)]
+        with_cluster_api: bool,
+    },
+    /// Remove the cluster, or what an interrupted run left of one
+    Down,
+    /// Say what runs; exit code 1 if nothing does
+    Status,
+    /// Print the path of the administrator's kubeconfig file
+    Kubeconfig,
+    /// Build every tool that is missing and print their paths
+    Tools,
+    /// Do a cloud's and cert-manager's part (started by `up`)
+    #[command(hide = true)]
+    Agent,
+}
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let args = Args::parse();
+    let state = args.state.unwrap_or_else(default_state);
+    match args.command {
+        Command::Up { with_cluster_api } => {
+            debian::require_root()?;
+            let began = Instant::now();
+            let cluster =
+                Cluster::start(ClusterOptions { state, keep: Some(std::env::current_exe()?) }).await?;
+            if with_cluster_api {
+                cluster_api::install(&cluster, &[]).await?;
+            }
+            eprintln!("testbed: up after {:.1} s; `testbed down` removes it", began.elapsed().as_secs_f64());
+            println!("{}", cluster.kubeconfig().display());
+        }
+        Command::Down => {
+            debian::require_root()?;
+            down(&state)?;
+        }
+        Command::Status => status(&Cluster::attach(&state)?)?,
+        Command::Kubeconfig => println!("{}", Cluster::attach(&state)?.kubeconfig().display()),
+        Command::Tools => {
+            let paths = tools::ensure(&Tool::ALL)?;
+            for tool in Tool::ALL {
+                println!("{:24} {}", tool.name(), paths.get(tool)?.display());
+            }
+        }
+        Command::Agent => agent::run(agent::Options::of(&Cluster::attach(&state)?.dir())).await?,
+    }
+    Ok(())
+}
+
+fn status(cluster: &Cluster) -> Result<()> {
+    for (name, pid) in cluster.processes() {
+        println!("{name:24} {pid}");
+    }
+    if !cluster.is_running() {
+        anyhow::bail!("the cluster in {} does not run: `testbed down` removes it", cluster.state().display());
+    }
+    print!("{}", cluster.kubectl(&["get", "nodes", "-o", "wide"])?);
+    print!("{}", cluster.kubectl(&["get", "pods", "--all-namespaces"])?);
+    Ok(())
+}
