@@ -34,11 +34,20 @@ pub(crate) fn uses_instance_data(text: &str) -> bool {
 
 /// The text in a raw block; `None` if it would end that block itself.
 pub(crate) fn raw(text: &str) -> Option<String> {
-    let ends = text
-        .split("{%")
+    (!ends_raw(text)).then(|| format!("{RAW}{text}{END_RAW}"))
+}
+
+/// Lines of a shell script in a raw block whose ends are comments to the shell, so that the script is the same with
+/// and without the template engine. cloud-init's engine swallows the newline behind the end of a block: hence the
+/// empty lines.
+pub(crate) fn raw_lines(text: &str) -> Option<String> {
+    (!ends_raw(text)).then(|| format!("# {RAW}\n\n{text}\n# {END_RAW}\n"))
+}
+
+fn ends_raw(text: &str) -> bool {
+    text.split("{%")
         .skip(1)
-        .any(|after| after.trim_start_matches(['-', '+']).trim_start().starts_with("endraw"));
-    (!ends).then(|| format!("{RAW}{text}{END_RAW}"))
+        .any(|after| after.trim_start_matches(['-', '+']).trim_start().starts_with("endraw"))
 }
 
 /// The text without its raw block.

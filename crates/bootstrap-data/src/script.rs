@@ -2,7 +2,7 @@
 
 use pki::SecretBytes;
 
-use crate::{Command, File, NodeSetup, Permissions, RenderFault, posix, quote_posix};
+use crate::{Command, File, NodeSetup, Permissions, RenderFault, jinja, posix, quote_posix};
 
 /// Tells Cluster API that the host is done; the last command of every setup. Fixed text: nothing is composed.
 pub const SENTINEL: &str = "mkdir -p /run/cluster-api && touch /run/cluster-api/bootstrap-success.complete";
@@ -97,10 +97,14 @@ pub fn with_bootstrap_script(
 fn script(steps: &[Step], fail_on_command_error: bool) -> Result<SecretBytes, RenderFault> {
     let mut text = String::from(BEGINNING);
     text.push_str(if fail_on_command_error { USERS_END } else { USERS_WARN });
+    let templated = steps.iter().any(|step| jinja::uses_instance_data(&posix::text(&step.command)));
     for (index, Step { phase, command }) in steps.iter().enumerate() {
-        let command = posix::text(command);
+        let mut command = posix::text(command);
         if command.contains('\0') {
             return Err(RenderFault::Nul { index });
+        }
+        if templated && jinja::has_delimiters(&command) && !jinja::uses_instance_data(&command) {
+            command = jinja::raw_lines(&command).ok_or(RenderFault::Template { index })?;
         }
         let mut lines = vec![String::new(), format!("k0smotron_phase={}", phase.name())];
         match phase.done_before() {
@@ -124,8 +128,8 @@ k0smotron_log=/var/log/k0smotron-bootstrap.log
 [ -e "$k0smotron_state/bootstrap.done" ] && exit 0
 mkdir -p "$k0smotron_state" "${k0smotron_log%/*}"
 rm -f "$k0smotron_state/bootstrap.failed"
+( umask 077; : >>"$k0smotron_log" )
 exec 3>&2 >>"$k0smotron_log" 2>&1
-chmod 0600 "$k0smotron_log"
 
 k0smotron_phase=begin
 k0smotron_failed() {

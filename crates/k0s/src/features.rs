@@ -80,9 +80,9 @@ impl Feature {
             Some(&(_, patch, build)) => {
                 // A prerelease of the boundary is told apart only where a build number decides: elsewhere the
                 // table speaks of numbers.
-                let built =
+                let new_enough =
                     build == 0 || version.prerelease().is_none() && version.build().unwrap_or(0) >= build;
-                version.patch() > patch || version.patch() == patch && built
+                version.patch() > patch || version.patch() == patch && new_enough
             }
             None => rows.last().is_some_and(|(minor, ..)| version.minor() > *minor),
         }

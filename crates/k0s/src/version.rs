@@ -14,9 +14,9 @@ use serde::{Deserialize, Serialize};
 #[serde(try_from = "String", into = "String")]
 pub struct Version {
     numbers: [u32; 3],
-    prerelease: Option<String>,
+    prerelease: Option<Box<str>>,
     build: Option<u32>,
-    metadata: Option<String>,
+    metadata: Option<Box<str>>,
 }
 
 /// Why a text is no version.
@@ -165,11 +165,11 @@ fn parse(text: &str, fewest: usize) -> Result<Version, VersionFault> {
     let numbers = three(numbers, fewest).ok_or_else(|| fault("it needs exactly three numbers"))?;
     let (build, metadata) = match (dashed, metadata) {
         (Some(_), Some(more)) if more.starts_with("k0s") => return Err(fault("it has two k0s suffixes")),
-        (Some(build), more) => (Some(build), more.map(str::to_owned)),
+        (Some(build), more) => (Some(build), more.map(Box::from)),
         (None, None) => (None, None),
         (None, Some(more)) => plus_build(more).ok_or_else(|| fault("a number must follow '+k0s.'"))?,
     };
-    Ok(Version { numbers, prerelease: prerelease.map(str::to_owned), build, metadata })
+    Ok(Version { numbers, prerelease: prerelease.map(Box::from), build, metadata })
 }
 
 /// A final `-k0s.N` is the suffix, never a prerelease.
@@ -179,20 +179,20 @@ fn dashed_build(main: &str) -> (&str, Option<u32>) {
 }
 
 /// What follows the `+`: the k0s build number, and whatever else was built in.
-fn plus_build(metadata: &str) -> Option<(Option<u32>, Option<String>)> {
+fn plus_build(metadata: &str) -> Option<(Option<u32>, Option<Box<str>>)> {
     let Some(after) = metadata.strip_prefix("k0s") else {
-        return Some((None, Some(metadata.to_owned())));
+        return Some((None, Some(metadata.into())));
     };
     if after.is_empty() {
         return Some((Some(0), None));
     }
     let Some(rest) = after.strip_prefix('.') else {
-        return Some((None, Some(metadata.to_owned())));
+        return Some((None, Some(metadata.into())));
     };
     let end = rest.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(rest.len());
     let (build, more) = rest.split_at(end);
     let more = more.strip_prefix(['.', '+', '-']).unwrap_or(more);
-    Some((Some(number(build)?), Some(more.to_owned()).filter(|more| !more.is_empty())))
+    Some((Some(number(build)?), Some(more).filter(|more| !more.is_empty()).map(Box::from)))
 }
 
 fn three(text: &str, fewest: usize) -> Option<[u32; 3]> {

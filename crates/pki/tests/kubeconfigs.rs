@@ -1,5 +1,7 @@
 //! Kubeconfigs: made, read, kept or replaced (H-14).
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking, its helpers too")]
+
 use jiff::{SignedDuration, Timestamp};
 use pki::{
     Authority, AuthorityKind, ClientKubeconfig, Credentials, Fit, Kubeconfig, Misfit, SecretBytes,

@@ -1,5 +1,7 @@
 //! Leaf certificates: what they carry, and when a new one is needed (hosted.md 4.3, H-11).
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking, its helpers too")]
+
 use jiff::{SignedDuration, Timestamp};
 use pki::{
     Authority, AuthorityKind, EtcdNames, Fit, KeyKind, Leaf, Misfit, Renewal, San, cluster_admin, etcd_leaf,

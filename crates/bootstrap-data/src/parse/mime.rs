@@ -7,15 +7,22 @@ use super::ParseFault;
 
 /// The leaves of a multi-part message, in order, decoded.
 pub(super) fn parts(message: &str) -> Result<Vec<String>, ParseFault> {
-    let text = message.trim_start().replace("\r\n", "\n");
-    let (headers, body) = text.split_once("\n\n").unwrap_or((&text, ""));
+    entity(&message.trim_start().replace("\r\n", "\n"))
+}
+
+/// A part may have no headers at all; then it begins with the empty line that ends them.
+fn entity(text: &str) -> Result<Vec<String>, ParseFault> {
+    let (headers, body) = match text.strip_prefix('\n') {
+        Some(body) => ("", body),
+        None => text.split_once("\n\n").unwrap_or((text, "")),
+    };
     let kind = header(headers, "content-type").unwrap_or_else(|| "text/plain".to_owned());
     if kind.to_ascii_lowercase().starts_with("multipart/") {
         let boundary = boundary(&kind)
             .ok_or_else(|| ParseFault::Yaml("the MIME message names no boundary".to_owned()))?;
         let mut found = Vec::new();
         for part in between(body, &boundary) {
-            found.extend(parts(&part)?);
+            found.extend(entity(&part)?);
         }
         return Ok(found);
     }
