@@ -5,9 +5,11 @@
 //! so it says nothing about the user's wish.
 
 mod hosted;
+mod join_token_request;
 mod remote_machine;
 mod worker_config;
 
 pub use hosted::*;
+pub use join_token_request::*;
 pub use remote_machine::*;
 pub use worker_config::*;

@@ -1,6 +1,6 @@
 //! JoinTokenRequest: a token with which a node joins a hosted control plane (hosted chapter, section 16).
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -48,9 +48,9 @@ pub struct JoinTokenRequestStatus {
     /// Id of the token: the part before the dot.
     #[serde(rename = "tokenID", default, skip_serializing_if = "Option::is_none")]
     pub token_id: Option<String>,
-    /// When the token ends; absent: never.
+    /// When the token ends (RFC 3339), or `never`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub expires_at: Option<Time>,
+    pub expires_at: Option<String>,
     /// The generation of the spec that the rest of this status speaks of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,

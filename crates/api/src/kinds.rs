@@ -306,7 +306,7 @@ pub const KINDS: &[Kind] = &[
                 column("Cluster", "string", ".spec.clusterName"),
                 column("Role", "string", ".spec.role"),
                 column("Ready", "string", ".status.conditions[?(@.type=='JoinTokenSecretCreated')].status"),
-                column("Expires", "date", ".status.expiresAt"),
+                column("Expires", "string", ".status.expiresAt"),
                 AGE,
             ],
         )],

@@ -9,6 +9,7 @@ mod cel;
 pub mod crd;
 mod decode;
 pub mod defaults;
+pub mod faults;
 mod free_form;
 pub mod hosted;
 pub mod join_token_request;
@@ -20,6 +21,7 @@ mod sensitive;
 pub mod shared;
 pub mod worker_config;
 
+pub use faults::{Fault, Validate};
 pub use free_form::FreeForm;
 pub use hosted::{
     HostedCluster, HostedClusterStatus, HostedControlPlaneSpec, K0smotronControlPlane,

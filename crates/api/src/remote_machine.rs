@@ -190,6 +190,7 @@ pub struct Timeouts {
 /// Provisioning by a Job, for access methods that need a client of their own.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(transform = cel::provision_job)]
 pub struct ProvisionJob {
     /// Command for `ssh`; may hold options. Default `ssh`.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -12,7 +12,7 @@ mod token;
 mod worker;
 
 pub(crate) use hosted::{etcd, hosted_spec, persistence, service, volume_request};
-pub(crate) use remote_machine::remote_machine_spec;
+pub(crate) use remote_machine::{provision_job, remote_machine_spec};
 pub(crate) use token::join_token_request_spec;
 pub(crate) use worker::{file, provisioner, worker_spec};
 

@@ -26,3 +26,12 @@ pub(crate) fn remote_machine_spec(schema: &mut Schema) {
         "hostKeyPolicy Pinned needs hostKeys or hostKeysRef",
     );
 }
+
+pub(crate) fn provision_job(schema: &mut Schema) {
+    rule(
+        schema,
+        "!has(self.jobSpecTemplate) || (has(self.jobSpecTemplate.spec) && has(self.jobSpecTemplate.spec.template.spec) \
+         && self.jobSpecTemplate.spec.template.spec.containers.size() > 0)",
+        "provisionJob.jobSpecTemplate needs at least one container",
+    );
+}

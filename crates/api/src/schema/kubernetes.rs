@@ -134,10 +134,23 @@ pub(super) fn complete(name: &str, definition: &mut Value) {
     {
         selector["x-kubernetes-map-type"] = "atomic".into();
     }
-    for (_, field, default) in DEFAULTS.iter().filter(|(type_, _, _)| *type_ == short) {
-        if let (Some(field), Ok(default)) = (fields.get_mut(*field), serde_json::from_str::<Value>(default)) {
+    let mut filled = Vec::new();
+    for (_, field_name, default) in DEFAULTS.iter().filter(|(type_, _, _)| *type_ == short) {
+        if let (Some(field), Ok(default)) =
+            (fields.get_mut(*field_name), serde_json::from_str::<Value>(default))
+        {
             field["default"] = default;
+            filled.push(*field_name);
         }
+    }
+    // What a default fills need not be demanded.
+    if let Some(Value::Array(required)) = definition.get_mut("required") {
+        required.retain(|name| !name.as_str().is_some_and(|name| filled.contains(&name)));
+    }
+    if definition["required"] == json!([])
+        && let Value::Object(fields) = definition
+    {
+        fields.remove("required");
     }
 }
 

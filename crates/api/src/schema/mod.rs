@@ -120,14 +120,15 @@ fn overlay(target: Value, beside: Map<String, Value>) -> Value {
     }
 }
 
-/// Removes every rule that compares with the former object. Templates have none: what an object may not change,
-/// its template may, for objects to come.
+/// Removes every rule that holds only against a former object. Templates have none: what an object may not change,
+/// its template may, for objects to come. Rules that merely excuse what has not changed stay.
 pub(crate) fn without_transitions(schema: &mut Value) {
     match schema {
         Value::Object(fields) => {
             if let Some(Value::Array(rules)) = fields.get_mut("x-kubernetes-validations") {
                 rules.retain(|rule| {
-                    !rule.get("rule").and_then(Value::as_str).unwrap_or_default().contains("oldSelf")
+                    let text = rule.get("rule").and_then(Value::as_str).unwrap_or_default();
+                    rule.get("optionalOldSelf").is_some() || !text.contains("oldSelf")
                 });
                 if rules.is_empty() {
                     fields.remove("x-kubernetes-validations");
