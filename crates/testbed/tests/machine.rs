@@ -232,6 +232,13 @@ async fn what_cannot_be_is_refused_with_the_field_and_the_value() {
     let options_of_network = NetworkOptions { name: "refused".into(), subnet, ..NetworkOptions::default() };
     let error = Network::create(options_of_network).await.unwrap_err().to_string();
     assert!(error.contains("subnet \"10.1.2.3\""), "{error}");
+    let full = tempfile::tempdir().unwrap();
+    std::fs::write(full.path().join("thesis.txt"), "years of work").unwrap();
+    let folder = Some(full.path().to_owned());
+    let precious = NetworkOptions { name: "precious".into(), folder, ..NetworkOptions::default() };
+    let error = Network::create(precious).await.unwrap_err().to_string();
+    assert!(error.contains("\"thesis.txt\", which is no machine"), "{error}");
+    assert!(full.path().join("thesis.txt").exists());
     let network = Network::scratch().await.unwrap();
     let far = MachineOptions { ip: Some([192, 0, 2, 7].into()), ..options("far") };
     let nowhere = Mount { source: "/nowhere".into(), target: "/x".into(), read_only: true };

@@ -2,11 +2,11 @@
 
 use super::record::{self, MachineRecord};
 use super::registry::{self, NetworkRecord};
-use super::{firewall, packages, paths, shell, sweep, sysctls};
+use super::{firewall, mounts, packages, paths, shell, sweep, sysctls};
 use anyhow::{Context, Result, bail};
 use std::fs::File;
 use std::net::Ipv4Addr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// What a network may be told.
 #[derive(Clone, Debug, Default)]
@@ -122,9 +122,14 @@ fn create(options: NetworkOptions) -> Result<Network> {
     let network = {
         let _lock = paths::box_lock()?;
         let known = registry::all()?;
+        let used = known.iter().find(|record| record.folder == folder);
+        if let Some(record) = used.filter(|record| record.name != options.name) {
+            bail!("folder {} is that of machine network {:?}: choose another", folder.display(), record.name);
+        }
         if known.iter().any(|record| record.name == options.name) {
             bail!("machine network {:?} exists already: attach to it, or remove it first", options.name);
         }
+        empty(&folder)?;
         let (gateway, prefix) = match &options.subnet {
             Some(text) => parse(text)?,
             None => free(&known)?,
@@ -142,7 +147,6 @@ fn create(options: NetworkOptions) -> Result<Network> {
         Network { record, owner: Some(owner) }
     };
     // From here on dropping `network` undoes whatever part was done.
-    paths::create(&network.record.folder)?;
     sysctls::hold(
         &network.record.tag(),
         // Box and machines forward for each other; systemd, kubelet and containerd of each machine take a dozen
@@ -165,6 +169,19 @@ fn create(options: NetworkOptions) -> Result<Network> {
     bridge(&network.record)?;
     firewall::open(&network.record)?;
     Ok(network)
+}
+
+/// Makes the folder, or removes disks of machines that died with a reboot of the box. The whole folder is deleted with
+/// the network, so it must not hold anything else.
+fn empty(folder: &Path) -> Result<()> {
+    for name in paths::names(folder)? {
+        let disk = folder.join(&name);
+        if !disk.join("machine.json").is_file() {
+            bail!("folder {} holds {name:?}, which is no machine: choose an empty folder", folder.display());
+        }
+        mounts::remove(&disk)?;
+    }
+    paths::create(folder)
 }
 
 fn parse(text: &str) -> Result<(Ipv4Addr, u8)> {

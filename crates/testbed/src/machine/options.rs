@@ -47,7 +47,7 @@ impl Default for MachineOptions {
             mounts: Vec::new(),
             files: Vec::new(),
             worker: false,
-            sandbox_image: "localhost/pause:latest".to_owned(),
+            sandbox_image: "testbed.local/pause:1".to_owned(),
             pod_subnet: None,
         }
     }
