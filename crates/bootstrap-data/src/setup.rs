@@ -126,6 +126,11 @@ impl Command {
     pub fn run<S: Into<String>>(words: impl IntoIterator<Item = S>) -> Self {
         Self::Run(Argv::new(words))
     }
+
+    /// As text for a POSIX shell, words quoted.
+    pub fn to_posix(&self) -> String {
+        crate::posix::text(self)
+    }
 }
 
 /// A program with its arguments, and what it finds in its environment.

@@ -6,6 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use flate2::{Compression, GzBuilder, read::GzDecoder};
 use pki::{Credentials, Kubeconfig, SecretBytes};
+use sha2::{Digest as _, Sha256};
 
 /// Name of the cluster and of the context in a token's kubeconfig.
 const ENTRY: &str = "k0s";
@@ -91,6 +92,20 @@ impl BootstrapToken {
     /// A new id alone.
     pub fn generate_id(mut fill: impl FnMut(&mut [u8])) -> String {
         draw(ID_LENGTH, &mut fill)
+    }
+
+    /// The id that follows from the uid of whom the token is for and a counter: whoever asks again after a crash finds
+    /// the token that was made before (control-plane chapter 9.3).
+    pub fn derived_id(uid: &str, counter: u32) -> String {
+        let mut block = 0_u32;
+        draw(ID_LENGTH, &mut |buffer: &mut [u8]| {
+            let text = format!("token id {block} of {counter} for {uid}");
+            block += 1;
+            let hash = Sha256::digest(text.as_bytes());
+            for (target, byte) in buffer.iter_mut().zip(hash) {
+                *target = byte;
+            }
+        })
     }
 
     /// Reads `<id>.<secret>`.

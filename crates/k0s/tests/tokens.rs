@@ -104,6 +104,15 @@ fn ids_and_secrets_are_drawn_evenly() {
     assert_eq!(constant.bearer().expose(), b"abcdef.9999999999999999");
 }
 
+#[test]
+fn an_id_follows_from_owner_and_counter() {
+    let id = BootstrapToken::derived_id("8b1f", 0);
+    assert_eq!(id, BootstrapToken::derived_id("8b1f", 0));
+    assert_ne!(id, BootstrapToken::derived_id("8b1f", 1));
+    assert_ne!(id, BootstrapToken::derived_id("8b1e", 0));
+    assert!(BootstrapToken::generate_for(&id, |buffer| buffer.fill(0)).is_ok());
+}
+
 proptest! {
     #[test]
     fn k0s10_a_token_is_read_back(

@@ -92,3 +92,36 @@ fn tlv(tag: u8, value: &[u8]) -> Vec<u8> {
     out.extend_from_slice(value);
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Authority, KeyKind, cluster_admin, key, pem_blocks};
+
+    /// H-9: a subject that the library's model of names cannot hold is repeated byte for byte.
+    #[test]
+    fn h9_an_authority_may_have_any_subject() {
+        let (pair, pem) = key::generate(KeyKind::EcdsaP256).unwrap();
+        let mut params = rcgen::CertificateParams::default();
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        let draft = params.self_signed(&pair).unwrap();
+        let odd = subject(&["one".into(), "two".into(), "one".into()], "an authority");
+        let der = with_names(draft.der(), &odd, &odd, &pair).unwrap();
+        let text = pem_blocks::encode_certificate(&der);
+        let authority = Authority::parse(text.as_bytes(), Some(pem.expose())).unwrap();
+        let now = "2026-03-01T12:00:00Z".parse().unwrap();
+        let leaf = authority.issue(&cluster_admin("jane", &[], 1), now).unwrap();
+        let leaf = pem_blocks::certificates("leaf", leaf.certificate.as_bytes()).unwrap();
+        let leaf = crate::authority::parse_certificate("leaf", &leaf[0]).unwrap();
+        let parsed = crate::authority::parse_certificate("authority", &der).unwrap();
+        assert_eq!(leaf.issuer().as_raw(), odd);
+        leaf.verify_signature(Some(parsed.public_key())).unwrap();
+    }
+
+    #[test]
+    fn lengths_are_written_in_the_shortest_form() {
+        assert_eq!(tlv(4, &[0; 127])[..2], [4, 127]);
+        assert_eq!(tlv(4, &[0; 128])[..3], [4, 0x81, 128]);
+        assert_eq!(tlv(4, &[0; 256])[..4], [4, 0x82, 1, 0]);
+    }
+}

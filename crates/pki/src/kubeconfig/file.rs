@@ -116,7 +116,8 @@ impl Kubeconfig {
 
     /// Reads YAML or JSON; what the current context (or the only one) names.
     pub fn parse(text: &[u8]) -> Result<Self, PkiError> {
-        let file: File = serde_saphyr::from_slice(text).map_err(|why| wrong(first_line(&why.to_string())))?;
+        let file: File = serde_saphyr::from_slice(text)
+            .map_err(|why| wrong(first_line(&why.without_snippet().to_string())))?;
         let context = match file.contexts.iter().position(|context| context.name == file.current_context) {
             Some(place) => &file.contexts[place],
             None if file.current_context.is_empty() && file.contexts.len() == 1 => &file.contexts[0],
