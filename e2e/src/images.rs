@@ -1,0 +1,53 @@
+//! The images that pods of the bed run, made by hand and imported.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use testbed::image::ImageBuilder;
+use testbed::tools::{self, Tool};
+
+use crate::k0s::K0s;
+use crate::run;
+
+/// The manager's image.
+pub const MANAGER: &str = "k0s/k0smotron:e2e";
+/// The default etcd image of hosted control planes.
+const ETCD: &str = "quay.io/k0sproject/etcd:v3.7.1";
+/// The default k0s image of hosted control planes, without its tag.
+const K0S: &str = "quay.io/k0sproject/k0s";
+
+/// The manager's image from its program.
+pub fn manager(program: &Path) -> Result<PathBuf> {
+    ImageBuilder::new(MANAGER).program(program, "/manager").directory("/tmp", 0o1777).entrypoint(["/manager"]).user("65532:65532").build_cached()
+}
+
+/// The image that hosted control planes of a version run.
+pub fn k0s(k0s: &K0s) -> Result<PathBuf> {
+    let tag = k0s.version.replace("+k0s", "-k0s");
+    let image = with_busybox(&format!("{K0S}:{tag}"))?
+        .file(&k0s.binary, "/usr/local/bin/k0s", 0o755)
+        // The genuine image's entrypoint runs what it is given.
+        .text("/entrypoint.sh", "#!/bin/sh\nexec \"$@\"\n", 0o755)
+        .entrypoint(["/bin/sh", "/entrypoint.sh"])
+        .command(["k0s", "controller", "--enable-worker"])
+        .directory("/var/lib/k0s", 0o755)
+        .directory("/etc/k0s", 0o755);
+    image.build_cached()
+}
+
+/// The image of etcd pods: a shell, etcd, etcdctl.
+pub fn etcd() -> Result<PathBuf> {
+    with_busybox(ETCD)?
+        .file(&tools::path(Tool::Etcd)?, "/usr/local/bin/etcd", 0o755)
+        .file(&tools::path(Tool::Etcdctl)?, "/usr/local/bin/etcdctl", 0o755)
+        .build_cached()
+}
+
+fn with_busybox(name: &str) -> Result<ImageBuilder> {
+    let program = Path::new("/bin/busybox");
+    let mut image = ImageBuilder::new(name).file(program, "/bin/busybox", 0o755);
+    for applet in run::output("busybox", &["--list"])?.lines().filter(|applet| *applet != "busybox") {
+        image = image.symlink("/bin/busybox", &format!("/bin/{applet}"));
+    }
+    Ok(image.directory("/tmp", 0o1777).text("/etc/passwd", "root:x:0:0:root:/root:/bin/sh\n", 0o644))
+}

@@ -1,0 +1,113 @@
+//! Where k0s comes from: `K0S_BINARY`, else a download with its checksum, else the stand-in.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail, ensure};
+use sha2::{Digest, Sha256};
+use testbed::tools;
+
+use crate::repo;
+
+/// The version that the quickstart and the tests use.
+pub const VERSION: &str = "v1.36.3+k0s.0";
+
+/// A k0s to run.
+#[derive(Clone, Debug)]
+pub struct K0s {
+    /// The program, one file that carries all it needs.
+    pub binary: PathBuf,
+    /// Its version.
+    pub version: String,
+    /// The genuine program, not the stand-in.
+    pub genuine: bool,
+}
+
+impl K0s {
+    /// The first that can be had.
+    pub fn find(version: &str) -> Result<Self> {
+        if let Some(path) = std::env::var_os("K0S_BINARY").filter(|path| !path.is_empty()) {
+            let binary = PathBuf::from(path);
+            ensure!(binary.is_file(), "K0S_BINARY={} is no file", binary.display());
+            let version = says_version(&binary)?;
+            return Ok(Self { binary, version, genuine: true });
+        }
+        match downloaded(version) {
+            Ok(binary) => Ok(Self { binary, version: version.to_owned(), genuine: true }),
+            Err(error) => {
+                eprintln!("k0s: genuine k0s cannot be downloaded here ({error:#}); using the stand-in");
+                Self::stand_in(version)
+            }
+        }
+    }
+
+    /// The stand-in playing a version: built once, carrying its parts.
+    pub fn stand_in(version: &str) -> Result<Self> {
+        let binary = crate::k0s::bundle(version)?;
+        Ok(Self { binary, version: version.to_owned(), genuine: false })
+    }
+
+    /// In words.
+    pub fn describe(&self) -> String {
+        let what = if self.genuine { "genuine k0s" } else { "the k0s stand-in (e2e/k0s-stand-in)" };
+        format!("{what} {}", self.version)
+    }
+}
+
+fn says_version(binary: &Path) -> Result<String> {
+    let out = Command::new(binary).arg("version").output().with_context(|| format!("cannot run {}", binary.display()))?;
+    let text = String::from_utf8_lossy(&out.stdout);
+    let version = text.lines().find_map(|line| line.trim().strip_prefix('v').map(|rest| format!("v{rest}")));
+    version.with_context(|| format!("{} version says {text:?}", binary.display()))
+}
+
+/// The release's file, checked against the release's checksums, in the cache.
+fn downloaded(version: &str) -> Result<PathBuf> {
+    if std::env::var("K0SMOTRON_OFFLINE").is_ok_and(|value| !value.is_empty()) {
+        bail!("K0SMOTRON_OFFLINE is set");
+    }
+    let folder = tools::cache_dir()?.join("k0s");
+    let path = folder.join(format!("k0s-{version}-amd64"));
+    if path.is_file() {
+        return Ok(path);
+    }
+    fs::create_dir_all(&folder)?;
+    let base = format!("https://github.com/k0sproject/k0s/releases/download/{}", version.replace('+', "%2B"));
+    let name = format!("k0s-{version}-amd64");
+    let sums = fetch(&format!("{base}/sha256sums.txt"), 20)?;
+    let wanted = String::from_utf8_lossy(&sums)
+        .lines()
+        .find_map(|line| line.split_once(char::is_whitespace).filter(|(_, file)| file.trim_start_matches([' ', '*']) == name))
+        .map(|(sum, _)| sum.to_owned())
+        .with_context(|| format!("sha256sums.txt does not name {name}"))?;
+    eprintln!("k0s: downloading {name}");
+    let program = fetch(&format!("{base}/{}", name.replace('+', "%2B")), 600)?;
+    let sum = hex::encode(Sha256::digest(&program));
+    ensure!(sum == wanted, "{name} has sha256 {sum}, the release says {wanted}");
+    let unfinished = path.with_extension("partial");
+    fs::write(&unfinished, &program)?;
+    make_executable(&unfinished)?;
+    fs::rename(&unfinished, &path)?;
+    Ok(path)
+}
+
+fn fetch(url: &str, seconds: u32) -> Result<Vec<u8>> {
+    let out = Command::new("curl")
+        .args(["--fail", "--silent", "--show-error", "--location", "--connect-timeout", "5", "--max-time", &seconds.to_string(), url])
+        .output()
+        .context("cannot run curl")?;
+    ensure!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr).trim());
+    Ok(out.stdout)
+}
+
+fn make_executable(path: &Path) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).with_context(|| format!("cannot make {} executable", path.display()))
+}
+
+fn bundle(version: &str) -> Result<PathBuf> {
+    let source = repo::root().join("e2e/k0s-stand-in");
+    let _ = (version, source);
+    bail!("not wired yet")
+}
