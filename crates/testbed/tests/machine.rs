@@ -17,6 +17,11 @@ use testbed::machine::{
 
 const NOTHING: Vec<String> = Vec::new();
 
+/// A pod subnet that no other test run has at the same time: the box has one route to each.
+fn pod_subnet(network: &Network, number: u8) -> String {
+    format!("10.{}.{}.0/24", 214 + number, network.gateway().octets()[2])
+}
+
 #[tokio::test]
 async fn a_machine_answers_ssh_within_a_minute_for_root_and_for_those_who_need_sudo() {
     rootfs::ensure().await.unwrap();
@@ -135,7 +140,7 @@ async fn containerd_in_a_worker_runs_a_container_on_overlayfs_and_lent_files_are
     let worker = MachineOptions {
         worker: true,
         mounts: vec![Mount { source: tool, target: "/usr/local/bin/tool".into(), read_only: true }],
-        pod_subnet: Some("10.214.1.0/24".into()),
+        pod_subnet: Some(pod_subnet(&network, 0)),
         ..options("worker")
     };
     let machine = Machine::start(&network, worker).await.unwrap();
@@ -152,6 +157,35 @@ async fn containerd_in_a_worker_runs_a_container_on_overlayfs_and_lent_files_are
     // What kube-proxy and network add-ons call.
     machine.exec("iptables -t nat -S && nft list ruleset && ipset list && conntrack -L").await.unwrap();
     assert_eq!(machine.exec("ctr plugins ls | awk '$2 == \"cri\" {print $NF}'").await.unwrap(), "ok\n");
+}
+
+#[tokio::test]
+async fn pods_of_two_machines_and_the_box_reach_each_other() {
+    let network = Network::scratch().await.unwrap();
+    let scratch = tempfile::tempdir().unwrap();
+    let image = busybox_image(scratch.path(), "localhost/busybox:test");
+    let worker = |number: u8| MachineOptions {
+        worker: true,
+        pod_subnet: Some(pod_subnet(&network, number)),
+        ..options(&format!("worker-{number}"))
+    };
+    let (one, two) =
+        tokio::try_join!(Machine::start(&network, worker(1)), Machine::start(&network, worker(2))).unwrap();
+    for machine in [&one, &two] {
+        machine.exec("timeout 30 sh -c 'until ctr version; do sleep 0.2; done'").await.unwrap();
+        machine.import_image(&image).await.unwrap();
+        // The first address that host-local gives out is .2: .1 is the bridge's.
+        machine
+            .exec("ctr -n k8s.io run -d --cni --snapshotter overlayfs localhost/busybox:test pod /bin/busybox httpd -f -p 80")
+            .await
+            .unwrap();
+    }
+    let address = |number| pod_subnet(&network, number).replace(".0/24", ".2");
+    let ping =
+        format!("ctr -n k8s.io task exec --exec-id ping pod /bin/busybox ping -c 1 -W 3 {}", address(2));
+    one.exec(&ping).await.unwrap();
+    let dial = tokio::net::TcpStream::connect(address(1) + ":80");
+    tokio::time::timeout(Duration::from_secs(5), dial).await.unwrap().unwrap();
 }
 
 #[tokio::test]
