@@ -150,11 +150,10 @@ func etcdctlSnapshot(g *global, to string) error {
 }
 
 func partFor(g *global, name string) (string, error) {
-	found, err := parts.Open("")
+	found, err := parts.Open(g.data())
 	if err != nil {
 		return "", err
 	}
-	found.Add(filepath.Join(g.data(), "bin"))
 	return found.Path(name)
 }
 

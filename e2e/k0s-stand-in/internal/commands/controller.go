@@ -66,6 +66,21 @@ func runController(c *cobra.Command, g *global, f *controllerFlags, v version.Ve
 	if err != nil {
 		return err
 	}
+	storage := "etcd"
+	if effective.Spec.Storage.Type == "kine" {
+		storage = "kine"
+	}
+	needed := []string{storage, "kube-apiserver", "konnectivity-server", "kube-controller-manager", "kube-scheduler", "kubectl"}
+	if !effective.EmbeddedEtcd() && storage == "etcd" {
+		needed = needed[1:]
+	}
+	if f.enableWorker || f.single {
+		needed = append(needed, "containerd", "containerd-shim-runc-v2", "runc", "ctr", "kubelet")
+	}
+	if err := found.Check("kube-apiserver", "kube-controller-manager"); err != nil { // before anybody is told that we join
+		return err
+	}
+	found.Fetch(needed...)
 	o := controlplane.Options{Version: v, DataDir: g.data(), RunDir: g.runDir(), StatusSocket: g.socket(), File: file, Config: effective,
 		ReadToken: read, TokenGiven: given, Single: f.single, EnableWorker: f.enableWorker || f.single, NoTaints: f.noTaints, Dynamic: f.dynamic,
 		Disabled: f.disable, ExtraKCMArgs: f.kcmArgs, LogLevels: f.logging, NodeName: f.nodeName(), CloudProvider: f.cloudProviderK0s,
@@ -127,6 +142,7 @@ func workerCommand(g *global, v version.Version) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			found.Fetch("containerd", "containerd-shim-runc-v2", "runc", "ctr", "kubelet")
 			o := workerOptions(g, f, v, found)
 			o.TokenGiven, o.ReadToken = given, read
 			o.Ready = func(ctx context.Context) error {

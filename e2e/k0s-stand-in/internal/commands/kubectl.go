@@ -21,11 +21,10 @@ func kubectlCommand(g *global) *cobra.Command {
 
 // kubectl replaces this process by the real one.
 func kubectl(g *global, args []string) error {
-	found, err := parts.Open("") // nothing is extracted for a question
+	found, err := parts.Open(g.data())
 	if err != nil {
 		return err
 	}
-	found.Add(filepath.Join(g.data(), "bin"))
 	bin, err := found.Path("kubectl")
 	if err != nil {
 		return err

@@ -114,11 +114,10 @@ func unmountUnder(dir string) {
 // removeContainers of the runtime: its shims live on when containerd has stopped.
 func removeContainers(g *global, criSocket string) {
 	if criSocket != "" {
-		found, err := parts.Open("")
+		found, err := parts.Open(g.data())
 		if err != nil {
 			return
 		}
-		found.Add(filepath.Join(g.data(), "bin"))
 		if ctr, err := found.Path("ctr"); err == nil {
 			address := strings.TrimPrefix(criSocket, "unix://")
 			script := fmt.Sprintf(`for t in $(%[1]s -a %[2]s -n k8s.io tasks ls -q); do %[1]s -a %[2]s -n k8s.io tasks rm -f $t; done

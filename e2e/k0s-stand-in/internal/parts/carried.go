@@ -3,12 +3,11 @@ package parts
 import (
 	"encoding/binary"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
-	"sync"
+	"strings"
 	"time"
 
 	"github.com/klauspost/compress/zstd"
@@ -65,53 +64,60 @@ func Carried(exe string) (*Index, error) {
 	return idx, nil
 }
 
-// ExtractTo unpacks what is not there yet in its size and sum.
-func (x *Index) ExtractTo(dir string) error {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return err
-	}
-	stamp := filepath.Join(dir, ".extracted")
-	have := map[string]string{}
-	if b, err := os.ReadFile(stamp); err == nil {
-		_ = json.Unmarshal(b, &have)
-	}
-	var mu sync.Mutex
-	var wg sync.WaitGroup
-	var failed error
-	gate := make(chan struct{}, 4)
+// Entry of that name.
+func (x *Index) Entry(name string) (Entry, bool) {
 	for _, e := range x.Entries {
-		target := filepath.Join(dir, e.Name)
-		if st, err := os.Stat(target); err == nil && st.Size() == e.Size && have[e.Name] == e.Sum {
-			continue
+		if e.Name == name {
+			return e, true
 		}
-		wg.Go(func() {
-			gate <- struct{}{}
-			defer func() { <-gate }()
-			err := x.extract(e, target)
-			mu.Lock()
-			defer mu.Unlock()
-			if err != nil {
-				failed = errors.Join(failed, fmt.Errorf("%s: %w", e.Name, err))
-				return
-			}
-			have[e.Name] = e.Sum
-		})
 	}
-	wg.Wait()
-	b, err := json.Marshal(have)
-	if err != nil {
+	return Entry{}, false
+}
+
+// ExtractTo unpacks one file unless it is there already in its size and sum.
+func (x *Index) ExtractTo(dir string, e Entry) error {
+	target := filepath.Join(dir, e.Name)
+	note := filepath.Join(dir, ".sums", strings.ReplaceAll(e.Name, "/", "_"))
+	if st, err := os.Stat(target); err == nil && st.Size() == e.Size {
+		if b, err := os.ReadFile(note); err == nil && string(b) == e.Sum {
+			return nil
+		}
+	}
+	if err := x.extract(e, target); err != nil {
 		return err
 	}
-	return errors.Join(failed, os.WriteFile(stamp, b, 0o644))
+	if err := os.MkdirAll(filepath.Dir(note), 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(note, []byte(e.Sum), 0o644)
+}
+
+// Open a carried file without unpacking it.
+func (x *Index) Open(e Entry) (io.ReadCloser, error) {
+	f, err := os.Open(x.path)
+	if err != nil {
+		return nil, err
+	}
+	z, err := zstd.NewReader(io.NewSectionReader(f, e.Offset, e.Packed), zstd.WithDecoderConcurrency(1))
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return stream{z, f}, nil
+}
+
+type stream struct {
+	*zstd.Decoder
+	file *os.File
+}
+
+func (s stream) Close() error {
+	s.Decoder.Close()
+	return s.file.Close()
 }
 
 func (x *Index) extract(e Entry, target string) error {
-	f, err := os.Open(x.path)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	z, err := zstd.NewReader(io.NewSectionReader(f, e.Offset, e.Packed), zstd.WithDecoderConcurrency(1))
+	z, err := x.Open(e)
 	if err != nil {
 		return err
 	}
@@ -144,7 +150,7 @@ func Append(exe, out, version string, files map[string]string, order []string, s
 		return err
 	}
 	defer src.Close()
-	dst, err := os.OpenFile(out, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o755)
+	dst, err := os.OpenFile(out+".new", os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o755)
 	if err != nil {
 		return err
 	}
@@ -173,7 +179,10 @@ func Append(exe, out, version string, files map[string]string, order []string, s
 	if _, err := dst.Write(append(trailer, magic...)); err != nil {
 		return err
 	}
-	return dst.Close()
+	if err := dst.Close(); err != nil {
+		return err
+	}
+	return os.Rename(out+".new", out) // the old one may be running
 }
 
 func appendOne(dst *os.File, name, path string, at int64) (Entry, error) {
@@ -186,7 +195,7 @@ func appendOne(dst *os.File, name, path string, at int64) (Entry, error) {
 	if err != nil {
 		return Entry{}, err
 	}
-	z, err := zstd.NewWriter(dst, zstd.WithEncoderLevel(zstd.SpeedFastest))
+	z, err := zstd.NewWriter(dst, zstd.WithEncoderLevel(zstd.SpeedDefault))
 	if err != nil {
 		return Entry{}, err
 	}

@@ -1,6 +1,7 @@
 package pki
 
 import (
+	"context"
 	"net"
 	"os"
 	"path/filepath"
@@ -28,7 +29,10 @@ func (n Node) ServerSANs() []string {
 	out = append(out, n.SANs...)
 	if host, err := os.Hostname(); err == nil {
 		out = append(out, host)
-		if addrs, err := net.LookupHost(host); err == nil {
+		// A host without DNS and without itself in /etc/hosts must not wait for the resolver's time-outs.
+		ctx, cancel := context.WithTimeout(context.Background(), 500*time.Millisecond)
+		defer cancel()
+		if addrs, err := net.DefaultResolver.LookupHost(ctx, host); err == nil {
 			out = append(out, addrs...)
 		}
 	}

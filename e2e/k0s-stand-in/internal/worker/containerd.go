@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"os"
@@ -28,7 +29,12 @@ func (w *worker) startContainerd(ctx context.Context, profile map[string]string)
 	}
 	socket := filepath.Join(w.RunDir, "containerd.sock")
 	env := []string{"PATH=" + w.Parts.SearchPath()}
-	if lib := w.Parts.Dir("lib"); lib != "" {
+	for _, name := range []string{"runc", "containerd-shim-runc-v2", "ctr"} {
+		if _, err := w.Parts.Path(name); err != nil {
+			return err
+		}
+	}
+	if lib := w.Parts.Libraries(); lib != "" {
 		env = append(env, "LD_LIBRARY_PATH="+lib)
 	}
 	c, err := w.child("containerd", []string{"--root=" + filepath.Join(w.DataDir, "containerd"), "--state=" + filepath.Join(w.RunDir, "containerd"),
@@ -92,14 +98,19 @@ func hasCapability(bit uint) bool {
 // importImages of the bundle and of <data>/images, so that no registry is needed.
 // Genuine k0s leaves a foreign runtime alone; ours has no other way to bring its images there.
 func (w *worker) importImages(ctx context.Context, socket string) {
-	for _, dir := range []string{w.Parts.Dir("images"), filepath.Join(w.DataDir, "images")} {
-		if dir == "" || (socket == w.CRISocket && dir == filepath.Join(w.DataDir, "images")) {
+	if sum := w.Parts.ImagesSum(); sum != "" {
+		w.importOnce(ctx, socket, "the stand-in's own", sum, w.Parts.Images)
+	}
+	if socket == w.CRISocket {
+		return
+	}
+	files, _ := filepath.Glob(filepath.Join(w.DataDir, "images", "*"))
+	for _, f := range files {
+		st, err := os.Stat(f)
+		if err != nil || st.IsDir() || strings.HasPrefix(filepath.Base(f), ".") {
 			continue
 		}
-		files, _ := filepath.Glob(filepath.Join(dir, "*"))
-		for _, f := range files {
-			w.importOnce(ctx, socket, f)
-		}
+		w.importOnce(ctx, socket, filepath.Base(f), fmt.Sprint(st.Size(), st.ModTime().UnixNano()), func() (io.ReadCloser, error) { return os.Open(f) })
 	}
 }
 
@@ -119,34 +130,50 @@ func (w *worker) watchImages(ctx context.Context, socket string) {
 	}
 }
 
-// importOnce remembers size and time of what it imported, in the folder of the runtime that has it.
-func (w *worker) importOnce(ctx context.Context, socket, file string) {
-	st, err := os.Stat(file)
-	if err != nil || st.IsDir() || strings.HasPrefix(filepath.Base(file), ".") {
-		return
-	}
+// importOnce remembers what it imported, beside the runtime that has it.
+func (w *worker) importOnce(ctx context.Context, socket, name, sum string, open func() (io.ReadCloser, error)) {
 	marks := filepath.Join(w.DataDir, "containerd")
 	if socket == w.CRISocket {
 		marks = w.RunDir
 	}
 	_ = os.MkdirAll(marks, 0o711)
-	mark := filepath.Join(marks, ".imported-"+filepath.Base(file))
-	stamp := fmt.Sprintf("%d %d", st.Size(), st.ModTime().UnixNano())
-	if b, err := os.ReadFile(mark); err == nil && string(b) == stamp {
-		return
-	}
-	ctr, err := w.Parts.Path("ctr")
-	if err != nil {
-		slog.Warn("cannot import images", "file", file, "err", err)
+	mark := filepath.Join(marks, ".imported-"+strings.Map(plain, name))
+	if b, err := os.ReadFile(mark); err == nil && string(b) == sum {
 		return
 	}
 	began := time.Now()
-	address := strings.TrimPrefix(strings.TrimPrefix(socket, "remote:"), "unix://")
-	out, err := exec.CommandContext(ctx, ctr, "--address", address, "--namespace", "k8s.io", "images", "import", file).CombinedOutput()
-	if err != nil {
-		slog.Warn("cannot import images", "file", file, "err", err, "output", strings.TrimSpace(string(out)))
+	if err := w.importFrom(ctx, socket, open); err != nil {
+		slog.Warn("cannot import images", "from", name, "err", err)
 		return
 	}
-	slog.Info("imported images", "file", file, "took", time.Since(began).Round(time.Millisecond))
-	_ = os.WriteFile(mark, []byte(stamp), 0o644)
+	slog.Info("imported images", "from", name, "took", time.Since(began).Round(time.Millisecond))
+	if err := os.WriteFile(mark, []byte(sum), 0o644); err != nil {
+		slog.Warn("cannot remember an import", "err", err)
+	}
+}
+
+func (w *worker) importFrom(ctx context.Context, socket string, open func() (io.ReadCloser, error)) error {
+	ctr, err := w.Parts.Path("ctr")
+	if err != nil {
+		return err
+	}
+	in, err := open()
+	if err != nil || in == nil {
+		return err
+	}
+	defer in.Close()
+	address := strings.TrimPrefix(strings.TrimPrefix(socket, "remote:"), "unix://")
+	cmd := exec.CommandContext(ctx, ctr, "--address", address, "--namespace", "k8s.io", "images", "import", "-")
+	cmd.Stdin = in
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("%w: %s", err, strings.TrimSpace(string(out)))
+	}
+	return nil
+}
+
+func plain(r rune) rune {
+	if r == ' ' || r == '/' || r == '\'' {
+		return '-'
+	}
+	return r
 }
