@@ -1,11 +1,12 @@
 //! `testbed`: a management cluster that stays between test runs.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use testbed::cluster::{Cluster, ClusterOptions, default_state, down};
+use testbed::machine::{MachineOptions, fleet};
 use testbed::tools::{self, Tool};
 use testbed::{agent, cluster_api, debian};
 
@@ -27,17 +28,41 @@ enum Command {
         #[arg(long)]
         with_cluster_api: bool,
     },
-    /// Remove the cluster, or what an interrupted run left of one
+    /// Remove the machines and the cluster, or what an interrupted run left of one
     Down,
     /// Say what runs; exit code 1 if nothing does
     Status,
     /// Print the path of the administrator's kubeconfig file
     Kubeconfig,
+    /// Hosts with systemd and sshd that stay between test runs
+    Machines {
+        #[command(subcommand)]
+        command: Machines,
+    },
     /// Build every tool that is missing and print their paths
     Tools,
     /// Do a cloud's and cert-manager's part (started by `up`)
     #[command(hide = true)]
     Agent,
+}
+
+#[derive(Subcommand)]
+enum Machines {
+    /// Start this many, or what is missing of them
+    Up {
+        #[arg(long, default_value_t = 1)]
+        count: usize,
+        /// With containerd, for a kubelet
+        #[arg(long)]
+        worker: bool,
+        /// Let them reach the outside
+        #[arg(long)]
+        internet: bool,
+    },
+    /// Remove them
+    Down,
+    /// Print them, and the key that opens them
+    List,
 }
 
 #[tokio::main]
@@ -58,10 +83,15 @@ async fn main() -> Result<()> {
         }
         Command::Down => {
             debian::require_root()?;
+            fleet::down(&state).await?;
             down(&state)?;
         }
         Command::Status => status(&Cluster::attach(&state)?)?,
         Command::Kubeconfig => println!("{}", Cluster::attach(&state)?.kubeconfig().display()),
+        Command::Machines { command } => {
+            debian::require_root()?;
+            machines(command, &state).await?;
+        }
         Command::Tools => {
             let paths = tools::ensure(&Tool::ALL)?;
             for tool in Tool::ALL {
@@ -70,6 +100,23 @@ async fn main() -> Result<()> {
         }
         Command::Agent => agent::run(agent::Options::of(&Cluster::attach(&state)?.dir())).await?,
     }
+    Ok(())
+}
+
+async fn machines(command: Machines, state: &Path) -> Result<()> {
+    match command {
+        Machines::Up { count, worker, internet } => {
+            let template = MachineOptions { worker, ..Default::default() };
+            fleet::up(count, state, internet, &template).await?;
+        }
+        Machines::Down => return fleet::down(state).await,
+        Machines::List => {}
+    }
+    for machine in fleet::list(state)? {
+        let state = if machine.running { "running" } else { "stopped" };
+        println!("{:16} {:16} {state}", machine.name, machine.address.to_string());
+    }
+    println!("ssh -i {} root@<address>", fleet::ssh_key(state).display());
     Ok(())
 }
 

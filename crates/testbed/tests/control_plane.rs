@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Result;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
 use kube::Api;
-use kube::api::{ListParams, PostParams};
+use kube::api::{DeleteParams, ListParams, PostParams};
 use testbed::control_plane::ControlPlaneOptions;
 use testbed::{ControlPlaneOnly, cluster_api};
 
@@ -67,8 +67,8 @@ async fn its_controller_manager_removes_a_namespace_with_its_content() -> Result
     namespaces.create(&PostParams::default(), &namespace).await?;
     let maps: Api<ConfigMap> = Api::namespaced(client, "short-lived");
     maps.create(&PostParams::default(), &config_map("one")).await?;
-    namespaces.delete("short-lived", &Default::default()).await?;
-    tokio::time::timeout(Duration::from_secs(60), async {
+    namespaces.delete("short-lived", &DeleteParams::default()).await?;
+    tokio::time::timeout(Duration::from_mins(1), async {
         while namespaces.get_opt("short-lived").await?.is_some() {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }

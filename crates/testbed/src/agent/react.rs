@@ -46,5 +46,7 @@ where
 }
 
 fn is_outdated(error: &anyhow::Error) -> bool {
-    matches!(error.downcast_ref::<kube::Error>(), Some(kube::Error::Api(status)) if matches!(status.code, 404 | 409))
+    let Some(kube::Error::Api(status)) = error.downcast_ref::<kube::Error>() else { return false };
+    // Nothing can be made in a namespace that goes away, and other objects wait behind this one.
+    matches!(status.code, 404 | 409) || status.message.contains("being terminated")
 }

@@ -47,20 +47,18 @@ pub async fn sign(client: Client, authority: Authority) -> Result<()> {
         each(validating.clone(), async |config: ValidatingWebhookConfiguration| {
             let wants = config.annotations().contains_key(INJECT);
             let name = config.name_any();
-            let patch = inject(&config.webhooks, &bundle)?.filter(|_| wants);
-            Ok(match patch {
-                Some(patch) => drop(validating.patch(&name, &PatchParams::default(), &patch).await?),
-                None => (),
-            })
+            if let Some(patch) = inject(&config.webhooks, &bundle)?.filter(|_| wants) {
+                validating.patch(&name, &PatchParams::default(), &patch).await?;
+            }
+            Ok(())
         }),
         each(mutating.clone(), async |config: MutatingWebhookConfiguration| {
             let wants = config.annotations().contains_key(INJECT);
             let name = config.name_any();
-            let patch = inject(&config.webhooks, &bundle)?.filter(|_| wants);
-            Ok(match patch {
-                Some(patch) => drop(mutating.patch(&name, &PatchParams::default(), &patch).await?),
-                None => (),
-            })
+            if let Some(patch) = inject(&config.webhooks, &bundle)?.filter(|_| wants) {
+                mutating.patch(&name, &PatchParams::default(), &patch).await?;
+            }
+            Ok(())
         }),
         each(crds.clone(), async |crd| inject_crd(&crds, &crd, &bundle).await),
     )?;

@@ -11,17 +11,21 @@ use nix::unistd::Pid;
 /// Its name in every hierarchy.
 pub const GROUP: &str = "k0smotron-testbed";
 
-/// The roots of the mounted hierarchies: several of version 1, or the one of version 2.
-fn hierarchies() -> Vec<PathBuf> {
+/// The roots of all mounted hierarchies, of this version.
+fn mounted(version: &str) -> Vec<PathBuf> {
     let table = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
-    let mut fields = table.lines().map(|line| line.split(' ').collect::<Vec<_>>()).collect::<Vec<_>>();
-    // Where both are mounted, version 2 is without controllers and containers are not put there.
-    if fields.iter().any(|fields| fields.get(2) == Some(&"cgroup")) {
-        fields.retain(|fields| fields.get(2) == Some(&"cgroup"));
-    } else {
-        fields.retain(|fields| fields.get(2) == Some(&"cgroup2"));
-    }
-    fields.iter().filter_map(|fields| fields.get(1)).map(PathBuf::from).collect()
+    let lines = table.lines().map(|line| line.split(' ').collect::<Vec<_>>());
+    lines
+        .filter(|fields| fields.get(2) == Some(&version))
+        .filter_map(|fields| fields.get(1).map(PathBuf::from))
+        .collect()
+}
+
+/// The hierarchies that containers are put into: those of version 1 where there are any, for then version 2 is
+/// mounted beside them without controllers.
+fn hierarchies() -> Vec<PathBuf> {
+    let old = mounted("cgroup");
+    if old.is_empty() { mounted("cgroup2") } else { old }
 }
 
 /// Makes it: the kubelet wants its root to exist.
@@ -67,9 +71,14 @@ pub fn remove() -> Result<()> {
     }
 }
 
-/// Where it exists.
+/// Where it exists; runc makes it in a version 2 hierarchy beside those of version 1, too.
 pub fn left() -> Vec<PathBuf> {
-    hierarchies().into_iter().map(|root| root.join(GROUP)).filter(|group| group.exists()).collect()
+    mounted("cgroup")
+        .into_iter()
+        .chain(mounted("cgroup2"))
+        .map(|root| root.join(GROUP))
+        .filter(|group| group.exists())
+        .collect()
 }
 
 /// The groups from here down, deepest first, and the processes in them.

@@ -10,9 +10,15 @@ use super::{cgroups, dir, host, network};
 use crate::control_plane::run_kubectl;
 use crate::process::Process;
 
+/// In every cluster folder, so that no other folder of that name is ever removed.
+pub const MARK: &str = ".testbed";
+
 /// Takes down what is in this state folder. Goes on after a failure, and says at the end what could not be removed.
 pub fn clean(state: &Path) -> Result<()> {
     let dir = dir(state);
+    if dir.exists() && !dir.join(MARK).exists() {
+        bail!("{} was not made by the test bed: name another state folder", dir.display());
+    }
     let mut problems = Vec::new();
     let mut note = |result: Result<()>| {
         if let Err(error) = result {
@@ -51,12 +57,24 @@ pub fn clean(state: &Path) -> Result<()> {
     }
     // The state folder itself goes if nobody else keeps anything in it.
     let _ = fs::remove_dir(state);
-    problems.extend(network::left().into_iter().map(|left| format!("{left} is left")));
+    problems.extend(left(&dir).into_iter().map(|left| format!("{left} is left")));
     if problems.is_empty() {
         Ok(())
     } else {
         bail!("could not remove all of the cluster: {}", problems.join("; "))
     }
+}
+
+/// What is still there of a cluster whose files were in this folder.
+pub fn left(dir: &Path) -> Vec<String> {
+    let mut left = network::left();
+    left.extend(cgroups::left().iter().map(|group| format!("control group {}", group.display())));
+    left.extend(host::mounted_below(dir).iter().map(|mount| format!("mount {}", mount.display())));
+    left.extend(Process::found_in(dir).iter().map(|process| format!("process {}", process.name())));
+    if dir.exists() {
+        left.push(format!("folder {}", dir.display()));
+    }
+    left
 }
 
 fn end_pods(dir: &Path) {

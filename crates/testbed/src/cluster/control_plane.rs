@@ -101,6 +101,8 @@ pub fn apiserver(dir: &Path, tools: &ToolPaths) -> Result<Process> {
             "--allow-privileged=true".to_owned(),
             format!("--audit-policy-file={}", file("audit-policy.yaml")),
             format!("--audit-log-path={}", file("audit.log")),
+            // In megabytes: one file, so that every request of a test is in it.
+            "--audit-log-maxsize=10000".to_owned(),
         ])
         .start(dir)
 }
@@ -120,6 +122,7 @@ pub fn controller_manager(dir: &Path, tools: &ToolPaths) -> Result<Process> {
             "--secure-port=0".to_owned(),
             format!("--cluster-cidr={POD_SUBNET}"),
             "--controllers=*,-node-ipam-controller".to_owned(),
+            format!("--flex-volume-plugin-dir={}", file("volume-plugins")),
             "--kube-api-qps=100".to_owned(),
             "--kube-api-burst=200".to_owned(),
         ])

@@ -29,14 +29,13 @@ const SETTINGS: [(&str, &str); 11] = [
 ];
 
 /// Folders that containerd, its network plugins and the kubelet use outside their own.
-const FOLDERS: [&str; 7] = [
+const FOLDERS: [&str; 6] = [
     "/run/containerd",
     "/var/lib/cni",
     "/var/lib/kubelet",
     "/var/log/pods",
     "/var/log/containers",
     "/etc/kubernetes",
-    "/usr/libexec/kubernetes",
 ];
 
 #[derive(Debug, Default, Deserialize, Serialize)]

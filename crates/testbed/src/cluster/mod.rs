@@ -187,6 +187,11 @@ pub fn down(state: &Path) -> Result<()> {
     clean::clean(&state)
 }
 
+/// What is left on this machine of a cluster of this state folder, in words; nothing after [`down`].
+pub fn left(state: &Path) -> Vec<String> {
+    clean::left(&dir(state))
+}
+
 /// Whether `testbed up` left a cluster in this state folder.
 pub fn is_kept(state: &Path) -> bool {
     dir(state).join("kept").exists()

@@ -49,6 +49,7 @@ pub async fn start(options: ClusterOptions) -> Result<Cluster> {
     }
     let dir = dir(&state);
     fs::create_dir_all(&dir).with_context(|| dir.display().to_string())?;
+    fs::write(dir.join(clean::MARK), "")?;
     // From here on, whatever fails is taken down by dropping this.
     let mut cluster = Cluster { state: state.clone(), agent: None, owner: Some(owner) };
 

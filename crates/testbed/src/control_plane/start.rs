@@ -107,6 +107,8 @@ pub fn apiserver(
         "--allow-privileged=true".to_owned(),
         format!("--audit-policy-file={}", file("audit-policy.yaml")),
         format!("--audit-log-path={}", file("audit.log")),
+        // In megabytes: one file, so that every request of a test is in it.
+        "--audit-log-maxsize=10000".to_owned(),
         // Nobody waits for open watches when it ends.
         "--shutdown-delay-duration=0s".to_owned(),
     ];
@@ -133,6 +135,8 @@ fn controller_manager(started: &ControlPlaneOnly) -> Result<Process> {
             "--leader-elect=false".to_owned(),
             "--secure-port=0".to_owned(),
             "--controllers=*,-node-ipam-controller".to_owned(),
+            // By default it makes one outside.
+            format!("--flex-volume-plugin-dir={}", file("volume-plugins")),
         ])
         .start(dir)
 }
