@@ -25,5 +25,5 @@ pub use kubeconfig::KubeconfigError;
 pub use nodes::{NodeAddress, NodeFact, Nodes};
 pub use reach::Reach;
 pub use secrets::{SecretFact, digest, secrets};
-pub use tokens::{KUBE_SYSTEM, Made, TokenSecret, token_secret_name};
+pub use tokens::{KUBE_SYSTEM, Made, TokenSecret, new_token, token_secret_name};
 pub use way::Way;

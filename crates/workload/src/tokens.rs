@@ -3,6 +3,7 @@
 use std::fmt;
 
 use jiff::Timestamp;
+use k0s::BootstrapToken;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
@@ -47,6 +48,14 @@ impl fmt::Debug for TokenSecret {
             .field("usages", usages)
             .finish()
     }
+}
+
+/// A new secret half for an id, from the generator of the TLS library; each character is as likely as any other.
+pub fn new_token(id: &str) -> anyhow::Result<BootstrapToken> {
+    let mut failed = false;
+    let token = BootstrapToken::generate_for(id, |buffer| failed |= aws_lc_rs::rand::fill(buffer).is_err())?;
+    anyhow::ensure!(!failed, "this system gives no random bytes");
+    Ok(token)
 }
 
 /// What became of a creation.

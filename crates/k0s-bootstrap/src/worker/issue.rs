@@ -14,7 +14,7 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::api::DynamicObject;
 use reconcile::{Key, Pass};
 use serde_json::json;
-use workload::{Child, Made};
+use workload::{Child, Made, new_token};
 
 use super::content::{self, contents};
 use super::observe::Observed;
@@ -154,16 +154,6 @@ async fn find_token(child: &Child, uid: &str) -> anyhow::Result<(BootstrapToken,
         }
     }
     bail!("no free token id in {ATTEMPTS} attempts")
-}
-
-/// A new secret for an id, from the generator of the TLS library.
-fn new_token(id: &str) -> anyhow::Result<BootstrapToken> {
-    let mut failed = false;
-    let token = BootstrapToken::generate_for(id, |buffer| failed |= aws_lc_rs::rand::fill(buffer).is_err())?;
-    if failed {
-        bail!("this system gives no random bytes");
-    }
-    Ok(token)
 }
 
 async fn create_token(
