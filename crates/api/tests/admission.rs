@@ -1,6 +1,13 @@
 //! What a real API server makes of our CRDs: they are served, good objects pass, bad ones are refused with words
 //! that name the field and the remedy (H-3), and what is stored already can still be edited and deleted.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::needless_pass_by_value,
+    reason = "a test that cannot go on has failed; tables own their rows"
+)]
+
 use kube::{
     Api, Client,
     api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams},

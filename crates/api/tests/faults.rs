@@ -1,5 +1,7 @@
 //! What is wrong with a spec, in words (H-3, W2, X1, 8.2).
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
+
 use api::{
     HostedControlPlaneSpec, JoinTokenRequestSpec, K0sWorkerConfigSpec, RemoteMachineSpec, Validate,
     faults::in_words,

@@ -3,6 +3,8 @@
 //! The objects are made from the schemas of the CRDs, so a field that is in the schema and not in the type (or is
 //! of another type there) is found without being listed here.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
+
 use api::{crd::crd, kinds::KINDS};
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
