@@ -129,11 +129,11 @@ fn create(options: NetworkOptions) -> Result<Network> {
         if known.iter().any(|record| record.name == options.name) {
             bail!("machine network {:?} exists already: attach to it, or remove it first", options.name);
         }
-        empty(&folder)?;
         let (gateway, prefix) = match &options.subnet {
             Some(text) => parse(text)?,
             None => free(&known)?,
         };
+        empty(&folder)?;
         let record = NetworkRecord {
             name: options.name,
             folder,
