@@ -88,7 +88,9 @@ impl Step {
             Self::RejectForeign => format!(
                 "k0smotron.io Cluster {cluster} exists and does not belong to this control plane; delete or rename one of them"
             ),
-            Self::WaitForFormerHosted => format!("Waiting for the former k0smotron.io Cluster {cluster} to be gone"),
+            Self::WaitForFormerHosted => {
+                format!("Waiting for the former k0smotron.io Cluster {cluster} to be gone")
+            }
             Self::Declare => String::new(),
         }
     }

@@ -48,7 +48,8 @@ impl Endpoints {
     /// No kind is watched yet. The receiver gets (namespace, cluster name) when an infrastructure object changes.
     pub fn new(context: &Context) -> (Self, mpsc::UnboundedReceiver<(String, String)>) {
         let (wake, woken) = mpsc::unbounded_channel();
-        let contracts = context.cluster_cache(ApiResource::erase::<CustomResourceDefinition>(&()), "", contract_version);
+        let contracts =
+            context.cluster_cache(ApiResource::erase::<CustomResourceDefinition>(&()), "", contract_version);
         (Self { context: context.clone(), contracts, kinds: Mutex::default(), wake }, woken)
     }
 
@@ -59,7 +60,11 @@ impl Endpoints {
     }
 
     /// The cache of a referenced kind.
-    pub fn cache(&self, reference: &ContractVersionedObjectReference, version: &str) -> Cache<Infrastructure> {
+    pub fn cache(
+        &self,
+        reference: &ContractVersionedObjectReference,
+        version: &str,
+    ) -> Cache<Infrastructure> {
         let name = (reference.api_group.clone(), reference.kind.clone());
         let mut kinds = self.kinds.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = kinds.get(&name) {
@@ -111,7 +116,8 @@ pub async fn forward(
 
 #[allow(clippy::unnecessary_wraps)] // the shape of a reduction
 fn infrastructure(object: DynamicObject) -> anyhow::Result<Infrastructure> {
-    let endpoint = serde_json::from_value::<ApiEndpoint>(object.data["spec"]["controlPlaneEndpoint"].clone()).ok();
+    let endpoint =
+        serde_json::from_value::<ApiEndpoint>(object.data["spec"]["controlPlaneEndpoint"].clone()).ok();
     Ok(Infrastructure {
         endpoint: endpoint.filter(ApiEndpoint::is_set),
         provisioned: object.data["status"]["initialization"]["provisioned"] == true,
@@ -122,6 +128,7 @@ fn infrastructure(object: DynamicObject) -> anyhow::Result<Infrastructure> {
 #[allow(clippy::unnecessary_wraps)] // the shape of a reduction
 fn contract_version(crd: DynamicObject) -> anyhow::Result<Option<String>> {
     let labels = crd.metadata.labels.unwrap_or_default();
-    let listed = ["cluster.x-k8s.io/v1beta2", "cluster.x-k8s.io/v1beta1"].iter().find_map(|key| labels.get(*key));
+    let listed =
+        ["cluster.x-k8s.io/v1beta2", "cluster.x-k8s.io/v1beta1"].iter().find_map(|key| labels.get(*key));
     Ok(listed.and_then(|versions| versions.split('_').max()).map(ToOwned::to_owned))
 }

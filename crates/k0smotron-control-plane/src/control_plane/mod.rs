@@ -92,19 +92,30 @@ impl Controller for ControlPlanes {
         plan::plan(observed)
     }
 
-    async fn act(&self, _: &Pass<K0smotronControlPlane>, _: &Observed, own: &Infallible) -> anyhow::Result<bool> {
+    async fn act(
+        &self,
+        _: &Pass<K0smotronControlPlane>,
+        _: &Observed,
+        own: &Infallible,
+    ) -> anyhow::Result<bool> {
         match *own {}
     }
 }
 
 fn core_kind(kind: &str, plural: &str) -> ApiResource {
-    ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(cluster_api::GROUP, cluster_api::VERSION, kind), plural)
+    ApiResource::from_gvk_with_plural(
+        &GroupVersionKind::gvk(cluster_api::GROUP, cluster_api::VERSION, kind),
+        plural,
+    )
 }
 
 /// Of a Machine we want to know one thing: whether it is a worker.
 #[allow(clippy::unnecessary_wraps)] // the shape of a reduction
 fn is_control_plane(machine: DynamicObject) -> anyhow::Result<bool> {
-    Ok(machine.metadata.labels.is_some_and(|labels| labels.contains_key(cluster_api::names::LABEL_CONTROL_PLANE)))
+    Ok(machine
+        .metadata
+        .labels
+        .is_some_and(|labels| labels.contains_key(cluster_api::names::LABEL_CONTROL_PLANE)))
 }
 
 /// The control planes that own a `k0smotron.io` Cluster: a plain owner, not its controller.

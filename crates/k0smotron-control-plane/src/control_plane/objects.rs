@@ -13,7 +13,8 @@ use super::observe::{ClusterFacts, InfrastructureFacts, Observed};
 use super::{GROUP, KIND, network};
 
 /// Why `clusterctl move` must not take the Cluster away: its data would stay behind.
-const DATA_STAYS: &str = "the data of this control plane is in volumes of this cluster, which clusterctl does not move";
+const DATA_STAYS: &str =
+    "the data of this control plane is in volumes of this cluster, which clusterctl does not move";
 
 /// The `k0smotron.io` Cluster (H-44).
 pub fn hosted(seen: &Observed, cluster: &ClusterFacts) -> anyhow::Result<DynamicObject> {
@@ -49,7 +50,11 @@ pub fn hosted_id(seen: &Observed, cluster: &str) -> ObjectId {
 }
 
 /// The endpoint on the Cluster: its uid, so that a Cluster that is gone is not made again.
-pub fn cluster_endpoint(seen: &Observed, cluster: &ClusterFacts, endpoint: &ApiEndpoint) -> anyhow::Result<DynamicObject> {
+pub fn cluster_endpoint(
+    seen: &Observed,
+    cluster: &ClusterFacts,
+    endpoint: &ApiEndpoint,
+) -> anyhow::Result<DynamicObject> {
     partial(json!({
         "apiVersion": format!("{}/{}", cluster_api::GROUP, cluster_api::VERSION),
         "kind": "Cluster",
@@ -68,7 +73,10 @@ pub fn infrastructure_endpoint(
 }
 
 /// The word that an infrastructure object in our charge is provisioned.
-pub fn infrastructure_provisioned(seen: &Observed, infrastructure: &InfrastructureFacts) -> anyhow::Result<DynamicObject> {
+pub fn infrastructure_provisioned(
+    seen: &Observed,
+    infrastructure: &InfrastructureFacts,
+) -> anyhow::Result<DynamicObject> {
     infrastructure_part(seen, infrastructure, "status", &json!({ "initialization": { "provisioned": true } }))
 }
 

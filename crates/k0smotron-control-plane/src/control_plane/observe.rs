@@ -1,9 +1,11 @@
 //! Every read of a pass.
 
-use api::hosted::{HostedClusterStatus, HostedControlPlaneSpec, K0smotronControlPlane, K0smotronControlPlaneStatus};
+use api::hosted::{
+    HostedClusterStatus, HostedControlPlaneSpec, K0smotronControlPlane, K0smotronControlPlaneStatus,
+};
 use cluster_api::cluster::{ApiEndpoint, ClusterNetwork};
-use cluster_api::reference::ContractVersionedObjectReference;
 use cluster_api::names::{ANNOTATION_MANAGED_BY, LABEL_CLUSTER_NAME, LABEL_WATCH_FILTER};
+use cluster_api::reference::ContractVersionedObjectReference;
 use kube::ResourceExt;
 use reconcile::{Controller, Pass};
 use serde::{Deserialize, Serialize};
@@ -95,19 +97,28 @@ pub struct HostedFacts {
     pub status: HostedClusterStatus,
 }
 
-pub(super) async fn observe(it: &ControlPlanes, pass: &Pass<K0smotronControlPlane>) -> anyhow::Result<Observed> {
+pub(super) async fn observe(
+    it: &ControlPlanes,
+    pass: &Pass<K0smotronControlPlane>,
+) -> anyhow::Result<Observed> {
     let object = &*pass.object;
     let cluster = cluster(it, pass).await?;
     let mut workers = 0;
     let mut hosted = None;
     if let Some(cluster) = &cluster {
         let labels = [(LABEL_CLUSTER_NAME, cluster.name.as_str())];
-        workers += pass.list_here(&it.machines, &labels).await?.iter().filter(|machine| !machine.fact).count();
+        workers +=
+            pass.list_here(&it.machines, &labels).await?.iter().filter(|machine| !machine.fact).count();
         workers += pass.list_here(&it.machine_pools, &labels).await?.len();
         hosted = pass.get_here(&it.hosted, &cluster.name).await?.map(|entry| HostedFacts {
             uid: entry.uid().to_owned(),
             deleting: entry.deleting(),
-            ours: entry.meta.owner_references.iter().flatten().any(|o| o.kind == KIND && o.name == object.name_any()),
+            ours: entry
+                .meta
+                .owner_references
+                .iter()
+                .flatten()
+                .any(|o| o.kind == KIND && o.name == object.name_any()),
             status: entry.fact.status.clone().unwrap_or_default(),
         });
     }
@@ -120,7 +131,10 @@ pub(super) async fn observe(it: &ControlPlanes, pass: &Pass<K0smotronControlPlan
         watch_filter: object.labels().get(LABEL_WATCH_FILTER).cloned(),
         held: object.finalizers().iter().any(|one| one == finalizer),
         deleting: object.metadata.deletion_timestamp.is_some(),
-        delete_without_workers: object.annotations().get(DELETE_WITHOUT_WORKERS).is_some_and(|value| value == "true"),
+        delete_without_workers: object
+            .annotations()
+            .get(DELETE_WITHOUT_WORKERS)
+            .is_some_and(|value| value == "true"),
         spec: object.spec.clone(),
         status: object.status.clone().unwrap_or_default(),
         cluster,
@@ -129,10 +143,17 @@ pub(super) async fn observe(it: &ControlPlanes, pass: &Pass<K0smotronControlPlan
     })
 }
 
-async fn cluster(it: &ControlPlanes, pass: &Pass<K0smotronControlPlane>) -> anyhow::Result<Option<ClusterFacts>> {
+async fn cluster(
+    it: &ControlPlanes,
+    pass: &Pass<K0smotronControlPlane>,
+) -> anyhow::Result<Option<ClusterFacts>> {
     let Some(owner) = cluster_api::cluster_owner(&pass.object.metadata) else { return Ok(None) };
     let Some(entry) = pass.get_here(&it.clusters, owner.name).await? else {
-        let facts = ClusterFacts { name: owner.name.to_owned(), uid: owner.uid.to_owned(), ..ClusterFacts::default() };
+        let facts = ClusterFacts {
+            name: owner.name.to_owned(),
+            uid: owner.uid.to_owned(),
+            ..ClusterFacts::default()
+        };
         return Ok(Some(facts));
     };
     let spec = &entry.fact.spec;

@@ -86,7 +86,9 @@ fn provisioned(seen: &Observed, cluster: &ClusterFacts) -> Option<Effect> {
     if !infrastructure.managed_by_us || infrastructure.facts.provisioned {
         return None;
     }
-    objects::infrastructure_provisioned(seen, infrastructure).ok().map(|object| Effect::ApplyStatus(Box::new(object)))
+    objects::infrastructure_provisioned(seen, infrastructure)
+        .ok()
+        .map(|object| Effect::ApplyStatus(Box::new(object)))
 }
 
 fn endpoint(seen: &Observed) -> Option<ApiEndpoint> {

@@ -1,6 +1,8 @@
 //! What Cluster API is told, from what the `k0smotron.io` Cluster observed.
 
-use api::hosted::{ControlPlaneInitialization, HostedClusterStatus, K0smotronControlPlaneStatus, StorageType};
+use api::hosted::{
+    ControlPlaneInitialization, HostedClusterStatus, K0smotronControlPlaneStatus, StorageType,
+};
 use api::shared::VersionCount;
 use cluster_api::conditions as names;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition as Told;
@@ -16,7 +18,8 @@ pub fn status(seen: &Observed) -> K0smotronControlPlaneStatus {
     let count = |of: fn(&HostedClusterStatus) -> Option<i32>| Some(hosted.and_then(of).unwrap_or(0));
     let ready = hosted.and_then(|hosted| hosted.ready_replicas).unwrap_or(0);
     let endpoint_known = hosted.is_some_and(|hosted| hosted.endpoint.is_some());
-    let was = seen.status.initialization.as_ref().and_then(|done| done.control_plane_initialized) == Some(true);
+    let was =
+        seen.status.initialization.as_ref().and_then(|done| done.control_plane_initialized) == Some(true);
     let versions = versions(seen, hosted);
     K0smotronControlPlaneStatus {
         observed_generation: seen.generation,
@@ -59,9 +62,13 @@ fn versions(seen: &Observed, hosted: Option<&HostedClusterStatus>) -> Vec<Versio
 
 /// All conditions (cluster-api-contract 1.6, 3.1).
 pub fn conditions(seen: &Observed, step: &Step) -> Vec<Condition> {
-    let hosted = seen.hosted.as_ref().filter(|hosted| hosted.ours).map(|hosted| hosted.status.conditions.as_slice());
+    let hosted =
+        seen.hosted.as_ref().filter(|hosted| hosted.ours).map(|hosted| hosted.status.conditions.as_slice());
     let hosted = hosted.unwrap_or_default();
-    let mut all = vec![available(seen, step, hosted), mirrored(names::CERTIFICATES_AVAILABLE, hosted, "CertificatesAvailable")];
+    let mut all = vec![
+        available(seen, step, hosted),
+        mirrored(names::CERTIFICATES_AVAILABLE, hosted, "CertificatesAvailable"),
+    ];
     if seen.spec.storage_type() == StorageType::Etcd {
         all.push(mirrored(names::ETCD_CLUSTER_HEALTHY, hosted, "EtcdHealthy"));
     }
@@ -69,7 +76,10 @@ pub fn conditions(seen: &Observed, step: &Step) -> Vec<Condition> {
     all.push(going_on(names::ROLLING_OUT, rolling.map(|told| told.message.as_str())));
     let scaling = names::find(hosted, "ControlPlaneScaling").filter(|told| told.status == "True");
     for (type_, reason) in [(names::SCALING_UP, "ScalingUp"), (names::SCALING_DOWN, "ScalingDown")] {
-        all.push(going_on(type_, scaling.filter(|told| told.reason == reason).map(|told| told.message.as_str())));
+        all.push(going_on(
+            type_,
+            scaling.filter(|told| told.reason == reason).map(|told| told.message.as_str()),
+        ));
     }
     all.push(match step {
         _ if !seen.deleting => Condition::new(names::DELETING, Is::False, names::REASON_NOT_DELETING, ""),
@@ -84,7 +94,12 @@ fn available(seen: &Observed, step: &Step, hosted: &[Told]) -> Condition {
         step => return Condition::new(names::AVAILABLE, Is::False, step.name(), step.words(seen)),
     }
     match names::find(hosted, names::AVAILABLE) {
-        None => Condition::new(names::AVAILABLE, Is::Unknown, "ControlPlaneDoesNotExist", "Waiting for the control plane to be created"),
+        None => Condition::new(
+            names::AVAILABLE,
+            Is::Unknown,
+            "ControlPlaneDoesNotExist",
+            "Waiting for the control plane to be created",
+        ),
         Some(told) if told.status == "True" => Condition::new(names::AVAILABLE, Is::True, "Available", ""),
         Some(told) => {
             let first = first_problem(hosted).unwrap_or(told);

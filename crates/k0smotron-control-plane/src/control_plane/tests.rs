@@ -15,7 +15,12 @@ fn living() -> Observed {
         name: "cp".into(),
         uid: "u-cp".into(),
         held: true,
-        cluster: Some(ClusterFacts { name: "c".into(), uid: "u-c".into(), exists: true, ..ClusterFacts::default() }),
+        cluster: Some(ClusterFacts {
+            name: "c".into(),
+            uid: "u-c".into(),
+            exists: true,
+            ..ClusterFacts::default()
+        }),
         ..Observed::default()
     }
 }
@@ -29,15 +34,21 @@ fn serving() -> Observed {
         endpoint: Some(HostedEndpoint { host: "10.0.0.1".into(), port: 30443, node: None }),
         ..HostedClusterStatus::default()
     };
-    Observed { hosted: Some(HostedFacts { uid: "u-h".into(), ours: true, deleting: false, status }), ..living() }
+    Observed {
+        hosted: Some(HostedFacts { uid: "u-h".into(), ours: true, deleting: false, status }),
+        ..living()
+    }
 }
 
 fn applied(seen: &Observed) -> Vec<serde_json::Value> {
     let effects = plan(seen).effects;
-    effects.iter().filter_map(|effect| match effect {
-        Effect::Apply(object) => serde_json::to_value(object).ok(),
-        _ => None,
-    }).collect()
+    effects
+        .iter()
+        .filter_map(|effect| match effect {
+            Effect::Apply(object) => serde_json::to_value(object).ok(),
+            _ => None,
+        })
+        .collect()
 }
 
 #[test]
@@ -63,19 +74,25 @@ fn h_44_it_becomes_one_hosted_cluster_with_the_name_of_its_cluster() {
 #[test]
 fn h_44_two_address_families_become_dual_stack_and_the_users_own_values_win() {
     let mut seen = living();
-    let ranges = |blocks: &[&str]| Some(NetworkRanges { cidr_blocks: blocks.iter().map(|b| (*b).to_owned()).collect() });
+    let ranges = |blocks: &[&str]| {
+        Some(NetworkRanges { cidr_blocks: blocks.iter().map(|b| (*b).to_owned()).collect() })
+    };
     seen.cluster.as_mut().unwrap().network = Some(ClusterNetwork {
         pods: ranges(&["10.1.0.0/16", "fd01::/108"]),
         services: ranges(&["10.2.0.0/16", "fd02::/108"]),
         service_domain: Some("theirs.local".into()),
         ..ClusterNetwork::default()
     });
-    seen.spec.k0s_config = serde_json::from_value(json!({"spec": {"network": {"clusterDomain": "mine.local"}}})).unwrap();
+    seen.spec.k0s_config =
+        serde_json::from_value(json!({"spec": {"network": {"clusterDomain": "mine.local"}}})).unwrap();
     let network = &applied(&seen)[0]["spec"]["k0sConfig"]["spec"]["network"];
-    assert_eq!(*network, json!({
-        "podCIDR": "10.1.0.0/16", "serviceCIDR": "10.2.0.0/16", "clusterDomain": "mine.local",
-        "dualStack": {"enabled": true, "IPv6podCIDR": "fd01::/108", "IPv6serviceCIDR": "fd02::/108"},
-    }));
+    assert_eq!(
+        *network,
+        json!({
+            "podCIDR": "10.1.0.0/16", "serviceCIDR": "10.2.0.0/16", "clusterDomain": "mine.local",
+            "dualStack": {"enabled": true, "IPv6podCIDR": "fd01::/108", "IPv6serviceCIDR": "fd02::/108"},
+        })
+    );
 }
 
 #[test]
@@ -92,13 +109,19 @@ fn h_7_a_hosted_cluster_of_somebody_else_is_never_written() {
 fn the_endpoint_goes_where_it_differs_and_nowhere_else() {
     let mut seen = serving();
     seen.cluster.as_mut().unwrap().infrastructure = Some(InfrastructureFacts {
-        reference: ContractVersionedObjectReference { api_group: "infrastructure.cluster.x-k8s.io".into(), kind: "RemoteCluster".into(), name: "rc".into() },
+        reference: ContractVersionedObjectReference {
+            api_group: "infrastructure.cluster.x-k8s.io".into(),
+            kind: "RemoteCluster".into(),
+            name: "rc".into(),
+        },
         version: "v1beta2".into(),
         uid: "u-rc".into(),
         managed_by_us: false,
         facts: super::endpoints::Infrastructure::default(),
     });
-    let kinds = |seen: &Observed| applied(seen).iter().map(|o| o["kind"].as_str().unwrap().to_owned()).collect::<Vec<_>>();
+    let kinds = |seen: &Observed| {
+        applied(seen).iter().map(|o| o["kind"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
     assert_eq!(kinds(&seen), ["Cluster", "RemoteCluster", "Cluster"]);
     let endpoint = ApiEndpoint { host: "10.0.0.1".into(), port: 30443 };
     let cluster = seen.cluster.as_mut().unwrap();
@@ -109,7 +132,9 @@ fn the_endpoint_goes_where_it_differs_and_nowhere_else() {
 
 #[test]
 fn initialised_is_sticky_and_needs_a_ready_replica_and_an_endpoint() {
-    let initialised = |seen: &Observed| plan(seen).status.unwrap().initialization.unwrap().control_plane_initialized.unwrap();
+    let initialised = |seen: &Observed| {
+        plan(seen).status.unwrap().initialization.unwrap().control_plane_initialized.unwrap()
+    };
     assert!(!initialised(&living()));
     let mut seen = serving();
     assert!(initialised(&seen));

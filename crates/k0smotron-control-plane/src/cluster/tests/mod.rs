@@ -1,0 +1,5 @@
+//! Plans: given this observation, what next.
+
+mod golden;
+mod plans;
+mod world;
