@@ -27,6 +27,12 @@ enum Command {
         /// Install Cluster API's core with clusterctl
         #[arg(long)]
         with_cluster_api: bool,
+        /// Install the project's providers too: an image is made from this manager program
+        #[arg(long, value_name = "PROGRAM")]
+        with_providers: Option<PathBuf>,
+        /// The folder of the providers' component files
+        #[arg(long, default_value = "clusterctl")]
+        components: PathBuf,
     },
     /// Remove the machines and the cluster, or what an interrupted run left of one
     Down,
@@ -70,13 +76,15 @@ async fn main() -> Result<()> {
     let args = Args::parse();
     let state = args.state.unwrap_or_else(default_state);
     match args.command {
-        Command::Up { with_cluster_api } => {
+        Command::Up { with_cluster_api, with_providers, components } => {
             debian::require_root()?;
             let began = Instant::now();
             let cluster =
                 Cluster::start(ClusterOptions { state, keep: Some(std::env::current_exe()?) }).await?;
-            if with_cluster_api {
-                cluster_api::install(&cluster, &[]).await?;
+            match with_providers {
+                Some(manager) => cluster_api::install_ours(&cluster, &components, &manager).await?,
+                None if with_cluster_api => cluster_api::install(&cluster, &[]).await?,
+                None => {}
             }
             eprintln!("testbed: up after {:.1} s; `testbed down` removes it", began.elapsed().as_secs_f64());
             println!("{}", cluster.kubeconfig().display());
@@ -98,7 +106,7 @@ async fn main() -> Result<()> {
                 println!("{:24} {}", tool.name(), paths.get(tool)?.display());
             }
         }
-        Command::Agent => agent::run(agent::Options::of(&Cluster::attach(&state)?.dir())).await?,
+        Command::Agent => Box::pin(agent::run(agent::Options::of(&Cluster::attach(&state)?.dir()))).await?,
     }
     Ok(())
 }

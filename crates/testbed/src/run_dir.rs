@@ -110,3 +110,35 @@ impl Port {
         self.number
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::process::{Life, Program};
+
+    #[test]
+    fn what_a_dead_owner_left_is_removed_and_a_living_owners_is_not() -> Result<()> {
+        let living = RunDir::new("living")?;
+        let dead = base()?.join(format!("dead-{}", std::process::id()));
+        fs::create_dir_all(&dead)?;
+        // Nobody holds the lock: its owner was killed, and its child outlived it.
+        File::create(dead.join("owner"))?;
+        let mut child =
+            Program::new("child", Path::new("sleep"), Life::OnItsOwn).args(["600"]).start(&dead)?;
+
+        let next = RunDir::new("next")?;
+        assert!(!dead.exists());
+        child.stop(Duration::ZERO);
+        assert!(!child.is_alive());
+        assert!(living.path().exists() && next.path().exists());
+        Ok(())
+    }
+
+    #[test]
+    fn no_port_is_given_twice() -> Result<()> {
+        let ports: Vec<Port> = (0..20).map(|_| Port::reserve()).collect::<Result<_>>()?;
+        let numbers: std::collections::BTreeSet<u16> = ports.iter().map(Port::number).collect();
+        assert_eq!(numbers.len(), ports.len());
+        Ok(())
+    }
+}

@@ -9,28 +9,44 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 use serde_json::json;
 use testbed::cluster::{self, ClusterOptions};
+use testbed::cluster_api::{Provider, ProviderKind};
 use testbed::control_plane::apply;
 use testbed::{Cluster, cluster_api};
 
 /// There is one cluster at a time, and one of these keeps its own.
 static ONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
-fn said(program: &str, args: &[&str]) -> String {
-    let out = Command::new(program).args(args).output().unwrap();
-    String::from_utf8_lossy(&out.stdout).into_owned()
+const METADATA: &str = "apiVersion: clusterctl.cluster.x-k8s.io/v1alpha3
+kind: Metadata
+releaseSeries:
+- {major: 1, minor: 0, contract: v1beta2}
+";
+
+const COMPONENTS: &str = "apiVersion: v1
+kind: Namespace
+metadata: {name: story-system}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: installed, namespace: story-system}
+";
+
+fn said(program: &str, args: &[&str]) -> Result<String> {
+    let out = Command::new(program).args(args).output().with_context(|| format!("run {program}"))?;
+    Ok(String::from_utf8_lossy(&out.stdout).into_owned())
 }
 
 /// What of the kernel's and the machine's is of interest: seen with tools that the bed does not use for its own check.
-fn machine(state: &Path) -> BTreeSet<String> {
+fn machine(state: &Path) -> Result<BTreeSet<String>> {
     let mut seen = BTreeSet::new();
     for (of, text) in [
-        ("mount", fs::read_to_string("/proc/mounts").unwrap()),
-        ("link", said("ip", &["-o", "link"])),
-        ("address", said("ip", &["-o", "address"])),
-        ("route", said("ip", &["route", "show", "table", "all"])),
-        ("netns", said("ip", &["netns", "list"])),
-        ("nft", said("nft", &["list", "tables"])),
-        ("process", said("pgrep", &["-fa", &state.to_string_lossy()])),
+        ("mount", fs::read_to_string("/proc/mounts")?),
+        ("link", said("ip", &["-o", "link"])?),
+        ("address", said("ip", &["-o", "address"])?),
+        ("route", said("ip", &["route", "show", "table", "all"])?),
+        ("netns", said("ip", &["netns", "list"])?),
+        ("nft", said("nft", &["list", "tables"])?),
+        ("process", said("pgrep", &["-fa", &state.to_string_lossy()])?),
     ] {
         // Machines of other tests come and go at the same time; ours have these marks.
         let ours = |line: &&str| {
@@ -51,7 +67,7 @@ fn machine(state: &Path) -> BTreeSet<String> {
             seen.insert(folder.to_owned());
         }
     }
-    seen
+    Ok(seen)
 }
 
 fn eventually<T>(what: &str, mut ask: impl FnMut() -> Result<Option<T>>) -> Result<T> {
@@ -98,7 +114,7 @@ async fn a_pod_with_a_claim_is_reached_in_every_way_and_nothing_of_it_is_left() 
     let _one = ONE.lock().await;
     let dir = tempfile::tempdir()?;
     let state = dir.path().join("state");
-    let before = machine(&state);
+    let before = machine(&state)?;
     let bed = Cluster::start(ClusterOptions { state: state.clone(), ..Default::default() }).await?;
     apply(&bed.client().await?, &web()).await?;
     bed.kubectl(&["wait", "--for=condition=Ready", "pod/web", "--timeout=60s"])?;
@@ -115,7 +131,7 @@ async fn a_pod_with_a_claim_is_reached_in_every_way_and_nothing_of_it_is_left() 
     let node_port = format!("{}:30080", cluster::network::NODE_IP);
     for url in [&addresses.0, &addresses.1, &node_port] {
         eventually("served to the machine", || {
-            Ok((said("curl", &["-s", "-m", "2", url]) == "served\n").then_some(()))
+            Ok((said("curl", &["-s", "-m", "2", url])? == "served\n").then_some(()))
         })?;
     }
     for name in ["web.default.svc.cluster.local", addresses.1.as_str()] {
@@ -133,7 +149,7 @@ async fn a_pod_with_a_claim_is_reached_in_every_way_and_nothing_of_it_is_left() 
     bed.kubectl(&["wait", "--for=condition=Ready", "pod/web", "--timeout=60s"])?;
     bed.down()?;
     assert_eq!(cluster::left(&state), Vec::<String>::new());
-    assert_eq!(machine(&state), before);
+    assert_eq!(machine(&state)?, before);
     Ok(())
 }
 
@@ -142,18 +158,18 @@ async fn what_a_killed_run_left_is_removed_by_the_next_one() -> Result<()> {
     let _one = ONE.lock().await;
     let dir = tempfile::tempdir()?;
     let state = dir.path().join("state");
-    let before = machine(&state);
+    let before = machine(&state)?;
     let mut up = Command::new(env!("CARGO_BIN_EXE_testbed")).arg("up").arg("--state").arg(&state).spawn()?;
     eventually("half started", || Ok(state.join("cluster/pids/kubelet").exists().then_some(())))?;
     up.kill()?;
     up.wait()?;
-    assert_ne!(machine(&state), before, "the run was killed too late or too early to leave anything");
+    assert_ne!(machine(&state)?, before, "the run was killed too late or too early to leave anything");
 
     let bed = Cluster::start(ClusterOptions { state: state.clone(), ..Default::default() }).await?;
     bed.kubectl(&["get", "nodes"])?;
     drop(bed);
     assert_eq!(cluster::left(&state), Vec::<String>::new());
-    assert_eq!(machine(&state), before);
+    assert_eq!(machine(&state)?, before);
     Ok(())
 }
 
@@ -168,7 +184,24 @@ async fn clusterctl_installs_core_and_finds_it_in_a_kept_cluster() -> Result<()>
 
     let bed = Cluster::attach(&state)?;
     cluster_api::install(&bed, &[]).await?;
-    // Its webhook answers: the signer's authority is where the API server looks.
+    // A further provider comes from files, beside the core that is there already.
+    let files = dir.path().join("provider");
+    fs::create_dir(&files)?;
+    fs::write(files.join("metadata.yaml"), METADATA)?;
+    fs::write(files.join("infrastructure-components.yaml"), COMPONENTS)?;
+    let provider = Provider {
+        name: "story".to_owned(),
+        kind: ProviderKind::Infrastructure,
+        version: "v1.0.0".to_owned(),
+        dir: files,
+    };
+    cluster_api::install(&bed, &[provider]).await?;
+    assert_eq!(
+        bed.kubectl(&["get", "configmap", "-n", "story-system", "installed", "-o", "name"])?,
+        "configmap/installed\n"
+    );
+
+    // Core's webhook answers: the signer's authority is where the API server looks.
     let object = json!({
         "apiVersion": "cluster.x-k8s.io/v1beta2", "kind": "Cluster",
         "metadata": {"name": "refused", "namespace": "default"},

@@ -121,7 +121,9 @@ async fn inject_crd(
     if has || !crd.annotations().contains_key(INJECT) {
         return Ok(());
     }
-    let patch = json!({"spec": {"conversion": {"webhook": {"clientConfig": {"caBundle": bundle}}}}});
+    // The version makes a conflict of what was said before the last patch: events queue up while CRDs settle.
+    let version = json!({"resourceVersion": crd.resource_version()});
+    let patch = json!({"metadata": version, "spec": {"conversion": {"webhook": {"clientConfig": {"caBundle": bundle}}}}});
     crds.patch(&crd.name_any(), &PatchParams::default(), &Patch::Merge(patch)).await?;
     Ok(())
 }

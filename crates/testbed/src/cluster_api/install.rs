@@ -1,5 +1,6 @@
 //! Cluster API in a [`Cluster`], by `clusterctl init` itself, from a repository of files.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -83,6 +84,31 @@ pub fn our_providers(dir: &Path, version: &str) -> Vec<Provider> {
             dir: dir.to_owned(),
         })
         .collect()
+}
+
+/// Installs this project's three providers (and core, if it is not there yet) from the component files in `dir`, with
+/// images made from this `manager` program under the names that the files say, and waits until they are Available.
+pub async fn install_ours(cluster: &Cluster, dir: &Path, manager: &Path) -> Result<()> {
+    let providers = our_providers(dir, concat!("v", env!("CARGO_PKG_VERSION")));
+    let mut images = BTreeSet::new();
+    for provider in &providers {
+        let path = dir.join(provider.kind.components());
+        let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+        let lines = text
+            .lines()
+            .filter_map(|line| line.trim_start().trim_start_matches("- ").strip_prefix("image: "));
+        images.extend(lines.map(|image| image.trim().trim_matches('"').to_owned()));
+    }
+    for image in &images {
+        let image = ImageBuilder::new(image)
+            .program(manager, "/manager")
+            .directory("/tmp", 0o1777)
+            .entrypoint(["/manager"])
+            .user("65532:65532");
+        cluster.import(&image.build_cached()?)?;
+    }
+    install(cluster, &providers).await?;
+    available(cluster, "k0smotron").await
 }
 
 /// Installs core, and these providers with it, and waits until core is Available. Core that is there already stays;
@@ -178,7 +204,13 @@ impl Repository {
             let target = dir.join(format!("{}{name}", kind.prefix())).join(version);
             fs::create_dir_all(&target)?;
             for file in [kind.components(), "metadata.yaml"] {
-                let from = source.join(file);
+                let mut from = source.join(file);
+                if !from.exists()
+                    && let Some(above) = source.parent()
+                {
+                    // The project's metadata.yaml is above its component files.
+                    from = above.join(file);
+                }
                 if from != target.join(file) {
                     fs::copy(&from, target.join(file)).with_context(|| from.display().to_string())?;
                 }

@@ -4,4 +4,4 @@ mod crds;
 mod install;
 
 pub use crds::crds;
-pub use install::{Provider, ProviderKind, available, clusterctl, install, our_providers};
+pub use install::{Provider, ProviderKind, available, clusterctl, install, install_ours, our_providers};
