@@ -83,12 +83,6 @@ func (c *Controller) serverID() string {
 
 func (c *Controller) startKonnectivity(count int) error {
 	user := c.Config.Spec.InstallConfig.Users.KonnectivityUser
-	// The server key is the API server's; another user gets it through the group.
-	if _, gid, ok := supervise.Lookup(user); ok && os.Getuid() == 0 {
-		if err := os.Chown(c.pki("server.key"), -1, gid); err != nil {
-			return err
-		}
-	}
 	return c.replace("konnectivity-server", user, c.konnectivityArgs(count))
 }
 

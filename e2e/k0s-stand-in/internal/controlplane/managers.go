@@ -94,7 +94,6 @@ func (c *Controller) replace(name, user string, args []string) error {
 	if err != nil {
 		return err
 	}
-	ch.Open = name == "konnectivity-server"
 	if err := ch.Start(); err != nil {
 		return err
 	}

@@ -30,7 +30,6 @@ type Child struct {
 	RunDir  string // of the pid file
 	DataDir string
 	Grace   time.Duration // between SIGTERM and SIGKILL
-	Open    bool          // files it makes are for everybody: a socket that another user connects to
 
 	mu      sync.Mutex
 	cmd     *exec.Cmd
@@ -86,20 +85,12 @@ func (c *Child) spawn() error {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Credential: credential(c.User)}
 	// Our own output, not a pipe: a child must survive our SIGKILL, and a broken pipe would end it.
 	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
-	if err := c.fork(cmd); err != nil {
+	if err := cmd.Start(); err != nil {
 		return err
 	}
 	c.cmd = cmd
 	slog.Info("component started", "component", c.Name, "pid", cmd.Process.Pid)
 	return os.WriteFile(c.pidFile(), []byte(strconv.Itoa(cmd.Process.Pid)+"\n"), 0o644)
-}
-
-func (c *Child) fork(cmd *exec.Cmd) error {
-	if c.Open {
-		old := syscall.Umask(0)
-		defer syscall.Umask(old)
-	}
-	return cmd.Start()
 }
 
 // The environment of k0s, without the variables that name another component: ETCD_X=1 would reach etcd.
@@ -184,13 +175,14 @@ func isOurs(pid int, bin string) bool {
 	return err == nil && filepath.Base(strings.SplitN(string(cmdline), "\x00", 2)[0]) == filepath.Base(bin)
 }
 
-// credential drops to the user if it exists and we may.
+// credential drops to the user if it exists and we may. The group stays ours: components share sockets and keys by it
+// (konnectivity's socket is 0770 whatever the umask is).
 func credential(name string) *syscall.Credential {
-	uid, gid, ok := Lookup(name)
+	uid, _, ok := Lookup(name)
 	if !ok || os.Getuid() != 0 || uid == 0 {
 		return nil
 	}
-	return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid), NoSetGroups: false}
+	return &syscall.Credential{Uid: uint32(uid), Gid: uint32(os.Getgid())}
 }
 
 // Lookup a user's ids.
