@@ -1,5 +1,7 @@
 //! Children on real API servers: the management cluster and its children are each a `ControlPlaneOnly`.
 
+#![allow(clippy::unwrap_used)] // clippy allows it in test functions only; these helpers are theirs
+
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -77,7 +79,7 @@ async fn a_child_is_found_by_its_kubeconfig_asked_and_its_nodes_are_followed_whi
     let linked = children.follow_nodes(&child, &who, &wake).required()?[0].clone();
     assert_eq!(linked.provider_id.as_deref(), Some("remote-machine://h:22"));
     assert_eq!(linked.labels["k0smotron.io/machine-name"], "m1");
-    assert_eq!(child.nodes().await.required()?, [linked.clone()]);
+    assert_eq!(child.nodes().await.required()?, std::slice::from_ref(&linked));
 
     // A heartbeat changes no fact and wakes nobody.
     let beat = json!({"status": {"conditions": [{"type": "MemoryPressure", "status": "False"}]}});

@@ -73,7 +73,10 @@ fn the_strongest_match_wins() {
     let by_label = node("l", None, Some("m1"), "10.0.0.9");
     let by_id = node("i", Some(ID), Some("m1"), "10.0.0.9");
     let id = Some(ID.to_owned());
-    assert_eq!(linked_to(decide(&observed(&[by_address.clone()]))), Some(("a".to_owned(), id.clone())));
+    assert_eq!(
+        linked_to(decide(&observed(std::slice::from_ref(&by_address)))),
+        Some(("a".to_owned(), id.clone()))
+    );
     let two = [by_address.clone(), by_name.clone()];
     assert_eq!(linked_to(decide(&observed(&two))), Some(("m1".to_owned(), id.clone())));
     let three = [by_address.clone(), by_name.clone(), by_label.clone()];

@@ -1,4 +1,5 @@
 //! Given this observation, what next; and the golden vectors of section 17.
+#![allow(clippy::needless_pass_by_value)] // literal values are handed over
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -15,7 +15,7 @@ use crate::world::{World, expiration, ready_cluster, secret, text, until};
 #[tokio::test]
 async fn a_worker_gets_its_data_joins_is_linked_and_leaves_no_token_behind() -> Result<()> {
     let world = World::new().await?;
-    let process = world.start(world.client.clone(), "default");
+    let process = World::start(world.client.clone(), "default");
     let files =
         json!({"files": [{"path": "/etc/x", "contentFrom": {"secretRef": {"name": "extra", "key": "x"}}}]});
     world.worker("default", files).await?;
@@ -83,7 +83,7 @@ async fn a_worker_gets_its_data_joins_is_linked_and_leaves_no_token_behind() -> 
     // C-10: a restart writes nothing; a changed spec changes nothing (contract 4.2).
     process.stop().await;
     let before = versions(&world).await?;
-    let process = world.start(world.client.clone(), "default");
+    let process = World::start(world.client.clone(), "default");
     tokio::time::sleep(std::time::Duration::from_secs(2)).await;
     assert_eq!(versions(&world).await?, before);
     world.patch("default", "K0sWorkerConfig", "w1", json!({"spec": {"args": ["--debug"]}})).await?;
@@ -102,7 +102,7 @@ async fn a_worker_gets_its_data_joins_is_linked_and_leaves_no_token_behind() -> 
 async fn c34_a_token_lives_as_long_as_its_machine_may_need_it() -> Result<()> {
     let world = World::new().await?;
     world.complete("default").await?;
-    let process = world.start(world.client.clone(), "default");
+    let process = World::start(world.client.clone(), "default");
     world.reason("default", "DataSecretAvailable", "Available").await?;
     let first = world.tokens().await?.pop().context("no token")?;
 

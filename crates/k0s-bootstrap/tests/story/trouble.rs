@@ -13,7 +13,7 @@ async fn c34_a_secret_that_cannot_be_written_leaves_one_token_and_is_told() -> R
     let faults = FaultHandle::new();
     faults.fail(Rule::every(Fault::Status(500)).verb("create").resource("secrets"));
     let client = client_with(world.management.admin()?.config().await?, &faults)?;
-    let process = world.start(client, "default");
+    let process = World::start(client, "default");
     crate::world::until(async || Ok((faults.count("create", "secrets") >= 3).then_some(()))).await?;
     assert_eq!(world.tokens().await?.len(), 1);
     faults.heal();
@@ -34,10 +34,10 @@ async fn a_manager_killed_after_any_write_is_completed_by_the_next() -> Result<(
         let faults = FaultHandle::new();
         faults.cut_after_write(n);
         let client = client_with(world.management.admin()?.config().await?, &faults)?;
-        let doomed = world.start(client, &namespace);
+        let doomed = World::start(client, &namespace);
         let cut = tokio::time::timeout(std::time::Duration::from_secs(10), faults.until_cut()).await;
         doomed.stop().await;
-        let process = world.start(world.client.clone(), &namespace);
+        let process = World::start(world.client.clone(), &namespace);
         world
             .reason(&namespace, "DataSecretAvailable", "Available")
             .await
@@ -66,7 +66,7 @@ async fn a_child_that_does_not_answer_is_told_and_waited_for() -> Result<()> {
     let mut world = World::new().await?;
     world.complete("default").await?;
     world.child.stop_apiserver();
-    let process = world.start(world.client.clone(), "default");
+    let process = World::start(world.client.clone(), "default");
     let why = world.reason("default", "DataSecretAvailable", "ChildUnreachable").await?;
     assert!(why.contains("cluster default/c1"), "{why}");
     world.child.start_apiserver().await?;
@@ -82,7 +82,7 @@ async fn k0s_21_a_worker_of_a_minor_that_is_not_served_gets_no_data_until_it_is(
     world.complete("default").await?;
     let newer = serde_json::json!({"spec": {"version": "v1.35.1+k0s.0"}});
     world.patch("default", "K0sWorkerConfig", "w1", newer).await?;
-    let process = world.start(world.client.clone(), "default");
+    let process = World::start(world.client.clone(), "default");
     let why = world.reason("default", "DataSecretAvailable", "WorkerMinorNotServed").await?;
     assert!(why.contains("default-1.35") && why.contains("default-1.34"), "{why}");
     assert!(world.tokens().await?.is_empty());

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use workload::Children;
 
 /// Longer than any step takes on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 pub struct World {
     pub management: ControlPlaneOnly,
@@ -44,7 +44,7 @@ impl World {
     }
 
     /// The controllers in a process of their own, as far as they can tell.
-    pub fn start(&self, client: Client, namespace: &str) -> Process {
+    pub fn start(client: Client, namespace: &str) -> Process {
         let stop = CancellationToken::new();
         let scope = Scope { namespaces: vec![namespace.to_owned()], watch_filter: None };
         let context = Context::new(client, scope, Metrics::default(), stop, SHUTDOWN_GRACE);

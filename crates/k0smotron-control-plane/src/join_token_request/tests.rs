@@ -1,4 +1,5 @@
 //! Given this observation, what next.
+#![allow(clippy::needless_pass_by_value)] // literal values are handed over
 
 use std::time::Duration;
 
