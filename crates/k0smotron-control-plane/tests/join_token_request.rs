@@ -223,7 +223,9 @@ async fn a_request_becomes_one_token_that_works_and_goes_with_it() -> Result<()>
     until(async || Ok(world.requests("a").get_opt("j").await?.is_none().then_some(()))).await?;
     assert!(world.tokens("a").await?.is_empty());
     // The API server remembers a good token for some seconds.
-    until(async || Ok((!authenticates(&world, &join).await?).then_some(()))).await.context("the token ends")?;
+    until(async || Ok((!authenticates(&world, &join).await?).then_some(())))
+        .await
+        .context("the token ends")?;
     stop(context).await;
     Ok(())
 }

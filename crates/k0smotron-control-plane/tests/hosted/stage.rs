@@ -1,0 +1,221 @@
+//! The stage: API server, controller manager, CRDs, a namespace, and a kubelet that only talks.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+use api::HostedCluster;
+use k0smotron_control_plane::cluster::{self, Options};
+use k8s_openapi::api::core::v1::{Namespace, Pod};
+use kube::api::{Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams};
+use kube::{Client, ResourceExt};
+use reconcile::{Context, Metrics, Scope};
+use serde_json::{Value, json};
+use testbed::ControlPlaneOnly;
+use testbed::control_plane::ControlPlaneOptions;
+use testbed::faults::FaultHandle;
+use tokio_util::sync::CancellationToken;
+
+/// The namespace of every story.
+pub const NAMESPACE: &str = "story";
+/// The user under which the manager speaks.
+pub const MANAGER: &str = "manager";
+
+/// The stage.
+pub struct Stage {
+    pub server: ControlPlaneOnly,
+    pub admin: Client,
+    ready: Arc<AtomicBool>,
+    kubelet: tokio::task::JoinHandle<()>,
+}
+
+impl Stage {
+    pub async fn set() -> Result<Self> {
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let options = ControlPlaneOptions { controller_manager: true, ..ControlPlaneOptions::default() };
+        let server = ControlPlaneOnly::start_with(options).await?;
+        server.apply_crds_dir(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../crds")).await?;
+        let admin = server.client().await?;
+        let namespace: Namespace = serde_json::from_value(json!({"metadata": {"name": NAMESPACE}}))?;
+        Api::<Namespace>::all(admin.clone()).create(&PostParams::default(), &namespace).await?;
+        let ready = Arc::new(AtomicBool::new(true));
+        let kubelet = tokio::spawn(kubelet(admin.clone(), ready.clone()));
+        Ok(Self { server, admin, ready, kubelet })
+    }
+
+    /// Whether new pods get Ready.
+    pub fn pods_get_ready(&self, yes: bool) {
+        self.ready.store(yes, Ordering::SeqCst);
+    }
+
+    /// A manager whose requests are counted, and fail as the handle says.
+    pub async fn manager(&self, faults: &FaultHandle) -> Result<Manager> {
+        let client = self.server.faulty_client(MANAGER, &["system:masters"], faults).await?;
+        let stop = CancellationToken::new();
+        let context =
+            Context::new(client, Scope::default(), Metrics::new(), stop.clone(), Duration::from_secs(3));
+        let task = tokio::spawn(cluster::run(context, Options::default()));
+        Ok(Manager { stop, task })
+    }
+
+    pub fn clusters(&self) -> Api<HostedCluster> {
+        Api::namespaced(self.admin.clone(), NAMESPACE)
+    }
+
+    pub async fn create(&self, name: &str, spec: Value) -> Result<()> {
+        let cluster: HostedCluster = serde_json::from_value(
+            json!({"metadata": {"name": name, "namespace": NAMESPACE}, "spec": spec}),
+        )?;
+        self.clusters().create(&PostParams::default(), &cluster).await?;
+        Ok(())
+    }
+
+    pub async fn patch(&self, name: &str, patch: Value) -> Result<()> {
+        self.clusters().patch(name, &PatchParams::default(), &Patch::Merge(patch)).await?;
+        Ok(())
+    }
+
+    /// Waits until the cluster is as wanted.
+    pub async fn until(
+        &self,
+        name: &str,
+        what: &str,
+        wanted: impl Fn(&HostedCluster) -> bool,
+    ) -> Result<HostedCluster> {
+        let start = Instant::now();
+        loop {
+            let found = self.clusters().get(name).await?;
+            if wanted(&found) {
+                return Ok(found);
+            }
+            if start.elapsed() > Duration::from_secs(40) {
+                bail!("not {what}: {}", serde_json::to_string_pretty(&found.status)?);
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Waits until nothing of a kind is left in the namespace, or the condition holds.
+    pub async fn eventually<F: Future<Output = Result<bool>>>(
+        &self,
+        what: &str,
+        holds: impl Fn() -> F,
+    ) -> Result<()> {
+        let start = Instant::now();
+        while !holds().await? {
+            if start.elapsed() > Duration::from_secs(40) {
+                bail!("never: {what}");
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        Ok(())
+    }
+
+    pub async fn delete(&self, name: &str) -> Result<()> {
+        self.clusters().delete(name, &DeleteParams::default()).await?;
+        Ok(())
+    }
+
+    /// Everything that belongs to a cluster, as kind and name with the part that matters.
+    pub async fn objects(&self, cluster: &str) -> Result<Vec<(String, String)>> {
+        let mut all = Vec::new();
+        for (version, kind, plural) in [
+            ("v1", "Secret", "secrets"),
+            ("v1", "ConfigMap", "configmaps"),
+            ("v1", "Service", "services"),
+            ("apps/v1", "StatefulSet", "statefulsets"),
+        ] {
+            let (group, version) = version.split_once('/').unwrap_or(("", version));
+            let gvk = kube::core::GroupVersionKind::gvk(group, version, kind);
+            let api: Api<DynamicObject> = Api::namespaced_with(
+                self.admin.clone(),
+                NAMESPACE,
+                &kube::api::ApiResource::from_gvk_with_plural(&gvk, plural),
+            );
+            for object in api.list(&ListParams::default().labels(&format!("cluster={cluster}"))).await? {
+                all.push((format!("{kind} {}", object.name_any()), object.uid().unwrap_or_default()));
+            }
+        }
+        all.sort();
+        Ok(all)
+    }
+
+    /// Nobody writes for this long.
+    pub async fn quiet(&self, faults: &FaultHandle, time: Duration) -> Result<()> {
+        let start = Instant::now();
+        let mut before = faults.writes().len();
+        let mut since = Instant::now();
+        while since.elapsed() < time {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            let now = faults.writes().len();
+            if now != before {
+                (before, since) = (now, Instant::now());
+            }
+            if start.elapsed() > Duration::from_secs(40) {
+                bail!("not quiet: {:?}", faults.writes().iter().rev().take(10).collect::<Vec<_>>());
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        self.kubelet.abort();
+    }
+}
+
+/// A life of the manager; dropped as if it was killed.
+pub struct Manager {
+    pub stop: CancellationToken,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Drop for Manager {
+    fn drop(&mut self) {
+        self.stop.cancel();
+        self.task.abort();
+    }
+}
+
+/// Says of every pod that it runs and is Ready, and lets deleted pods go.
+async fn kubelet(client: Client, ready: Arc<AtomicBool>) {
+    let pods: Api<Pod> = Api::namespaced(client, NAMESPACE);
+    let mut number = 10_u8;
+    loop {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let Ok(all) = pods.list(&ListParams::default()).await else { continue };
+        for pod in all {
+            if pod.metadata.deletion_timestamp.is_some() {
+                let now = DeleteParams { grace_period_seconds: Some(0), ..DeleteParams::default() };
+                let _ = pods.delete(&pod.name_any(), &now).await;
+                continue;
+            }
+            let running = pod.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Running");
+            if !running && ready.load(Ordering::SeqCst) {
+                number = number.wrapping_add(1).max(10);
+                let name = pod.spec.as_ref().map(|spec| spec.containers[0].name.clone()).unwrap_or_default();
+                let _ = say_ready(&pods, &pod.name_any(), &name, number).await;
+            }
+        }
+    }
+}
+
+async fn say_ready(pods: &Api<Pod>, pod: &str, container: &str, number: u8) -> Result<()> {
+    let now = jiff::Timestamp::from_second(jiff::Timestamp::now().as_second())?.to_string();
+    let condition = |type_: &str| json!({"type": type_, "status": "True", "lastTransitionTime": now});
+    let status = json!({"status": {
+        "phase": "Running",
+        "podIP": format!("127.1.0.{number}"),
+        "podIPs": [{"ip": format!("127.1.0.{number}")}],
+        "conditions": [condition("PodScheduled"), condition("Initialized"), condition("ContainersReady"), condition("Ready")],
+        "containerStatuses": [{"name": container, "ready": true, "restartCount": 0, "image": "", "imageID": "",
+            "state": {"running": {"startedAt": now}}}],
+    }});
+    pods.patch_status(pod, &PatchParams::default(), &Patch::Merge(status))
+        .await
+        .context("cannot patch a pod")?;
+    Ok(())
+}
