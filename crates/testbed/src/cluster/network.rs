@@ -33,6 +33,14 @@ pub fn api_server() -> String {
     format!("https://{NODE_IP}:{API_PORT}")
 }
 
+/// What lets pods' packets through where another program (Docker) drops forwarded ones.
+const LET_THROUGH: [[&str; 4]; 2] = [["-i", BRIDGE, "-j", "ACCEPT"], ["-o", BRIDGE, "-j", "ACCEPT"]];
+
+/// The machine's own rules for forwarded packets, asked in a way that makes none; empty if it has none.
+fn forwarding() -> String {
+    run("nft", &["list", "chain", "ip", "filter", "FORWARD"]).unwrap_or_default()
+}
+
 /// Makes bridge, addresses, routes and rules.
 pub fn up() -> Result<()> {
     let bridge = ["link", "add", BRIDGE, "address", "02:6b:30:73:00:01", "type", "bridge"];
@@ -42,6 +50,11 @@ pub fn up() -> Result<()> {
     run("ip", &["link", "set", BRIDGE, "up"])?;
     // The box takes packets for load balancers as its own; kube-proxy sends them on to the pods.
     run("ip", &["route", "add", "local", LOAD_BALANCER_SUBNET, "dev", "lo"])?;
+    if forwarding().contains("policy drop") {
+        for rule in LET_THROUGH {
+            run("iptables", &[&["-w", "-I", "FORWARD"][..], &rule].concat())?;
+        }
+    }
     // Pods reach the outside in the box's name; among the bed's networks (10.210.0.0 to 10.213.255.255) addresses
     // stay as they are.
     nft(&format!(
@@ -54,6 +67,11 @@ pub fn up() -> Result<()> {
 pub fn down() {
     let _ = run("ip", &["link", "delete", BRIDGE]);
     let _ = run("ip", &["route", "delete", "local", LOAD_BALANCER_SUBNET, "dev", "lo"]);
+    if forwarding().contains(BRIDGE) {
+        for rule in LET_THROUGH {
+            let _ = run("iptables", &[&["-w", "-D", "FORWARD"][..], &rule].concat());
+        }
+    }
     for table in [TABLE, "kube-proxy"] {
         for family in ["ip", "ip6"] {
             let _ = run("nft", &["delete", "table", family, table]);
@@ -76,6 +94,9 @@ pub fn left() -> Vec<String> {
     );
     let routes = run("ip", &["route", "show", "table", "local", LOAD_BALANCER_SUBNET]).unwrap_or_default();
     left.extend(routes.lines().map(|line| format!("route {line}")));
+    left.extend(
+        forwarding().lines().filter(|line| line.contains(BRIDGE)).map(|line| format!("rule {}", line.trim())),
+    );
     left
 }
 
