@@ -7,7 +7,7 @@ use testbed::image::ImageBuilder;
 use testbed::tools::{self, Tool};
 
 use crate::k0s::K0s;
-use crate::run;
+use crate::{run, stand_in};
 
 /// The manager's image.
 pub const MANAGER: &str = "k0s/k0smotron:e2e";
@@ -23,15 +23,34 @@ pub fn manager(program: &Path) -> Result<PathBuf> {
 
 /// The image that hosted control planes of a version run.
 pub fn k0s(k0s: &K0s) -> Result<PathBuf> {
+    /// The users that genuine k0s runs its components as.
+    const USERS: [(&str, u32); 4] =
+        [("etcd", 101), ("kube-apiserver", 102), ("kube-scheduler", 103), ("konnectivity-server", 104)];
     let tag = k0s.version.replace("+k0s", "-k0s");
-    let image = with_busybox(&format!("{K0S}:{tag}"))?
-        .file(&k0s.binary, "/usr/local/bin/k0s", 0o755)
+    let mut passwd = "root:x:0:0:root:/root:/bin/sh\n".to_owned();
+    let mut group = "root:x:0:\n".to_owned();
+    for (name, id) in USERS {
+        passwd += &format!("{name}:x:{id}:{id}::/:/sbin/nologin\n");
+        group += &format!("{name}:x:{id}:\n");
+    }
+    let mut image = with_busybox(&format!("{K0S}:{tag}"))?
+        .text("/etc/passwd", &passwd, 0o644)
+        .text("/etc/group", &group, 0o644)
         // The genuine image's entrypoint runs what it is given.
         .text("/entrypoint.sh", "#!/bin/sh\nexec \"$@\"\n", 0o755)
         .entrypoint(["/bin/sh", "/entrypoint.sh"])
         .command(["k0s", "controller", "--enable-worker"])
+        .directory("/run", 0o755)
         .directory("/var/lib/k0s", 0o755)
         .directory("/etc/k0s", 0o755);
+    match &k0s.bundle {
+        None => image = image.file(&k0s.binary, "/usr/local/bin/k0s", 0o755),
+        Some(bundle) => {
+            for (source, target) in stand_in::pod_files(bundle)? {
+                image = image.file(&source, &target, 0o755);
+            }
+        }
+    }
     image.build_cached()
 }
 

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail, ensure};
 use sha2::{Digest, Sha256};
 use testbed::tools;
 
-use crate::repo;
+use crate::stand_in;
 
 /// The version that the quickstart and the tests use.
 pub const VERSION: &str = "v1.36.3+k0s.0";
@@ -20,8 +20,8 @@ pub struct K0s {
     pub binary: PathBuf,
     /// Its version.
     pub version: String,
-    /// The genuine program, not the stand-in.
-    pub genuine: bool,
+    /// Of the stand-in: the folder with the list of files that its image for pods needs. None is genuine.
+    pub bundle: Option<PathBuf>,
 }
 
 impl K0s {
@@ -31,10 +31,10 @@ impl K0s {
             let binary = PathBuf::from(path);
             ensure!(binary.is_file(), "K0S_BINARY={} is no file", binary.display());
             let version = says_version(&binary)?;
-            return Ok(Self { binary, version, genuine: true });
+            return Ok(Self { binary, version, bundle: None });
         }
         match downloaded(version) {
-            Ok(binary) => Ok(Self { binary, version: version.to_owned(), genuine: true }),
+            Ok(binary) => Ok(Self { binary, version: version.to_owned(), bundle: None }),
             Err(error) => {
                 eprintln!("k0s: genuine k0s cannot be downloaded here ({error:#}); using the stand-in");
                 Self::stand_in(version)
@@ -44,13 +44,19 @@ impl K0s {
 
     /// The stand-in playing a version: built once, carrying its parts.
     pub fn stand_in(version: &str) -> Result<Self> {
-        let binary = crate::k0s::bundle(version)?;
-        Ok(Self { binary, version: version.to_owned(), genuine: false })
+        let folder = stand_in::bundle(version)?;
+        let binary = folder.join(format!("k0s-{version}-{}", stand_in::architecture()));
+        Ok(Self { binary, version: version.to_owned(), bundle: Some(folder) })
+    }
+
+    /// The genuine program, not the stand-in.
+    pub fn genuine(&self) -> bool {
+        self.bundle.is_none()
     }
 
     /// In words.
     pub fn describe(&self) -> String {
-        let what = if self.genuine { "genuine k0s" } else { "the k0s stand-in (e2e/k0s-stand-in)" };
+        let what = if self.genuine() { "genuine k0s" } else { "the k0s stand-in (e2e/k0s-stand-in)" };
         format!("{what} {}", self.version)
     }
 }
@@ -104,10 +110,4 @@ fn fetch(url: &str, seconds: u32) -> Result<Vec<u8>> {
 fn make_executable(path: &Path) -> Result<()> {
     use std::os::unix::fs::PermissionsExt;
     fs::set_permissions(path, fs::Permissions::from_mode(0o755)).with_context(|| format!("cannot make {} executable", path.display()))
-}
-
-fn bundle(version: &str) -> Result<PathBuf> {
-    let source = repo::root().join("e2e/k0s-stand-in");
-    let _ = (version, source);
-    bail!("not wired yet")
 }

@@ -14,4 +14,5 @@ pub mod machines;
 pub mod progress;
 pub mod repo;
 mod run;
+pub mod stand_in;
 pub mod table;

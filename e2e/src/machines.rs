@@ -22,7 +22,7 @@ pub fn options(k0s: &K0s) -> MachineOptions {
 
 /// So many hosts that outlive this process, with the images that pods of the demo use.
 pub async fn up(count: usize, state: &Path, k0s: &K0s) -> Result<Vec<FleetMachine>> {
-    let fleet = fleet::up(count, state, k0s.genuine, &options(k0s)).await?;
+    let fleet = fleet::up(count, state, k0s.genuine(), &options(k0s)).await?;
     for member in &fleet {
         let machine = Machine::attach(&member.network, &member.name)?;
         for image in [testbed::image::pause()?, testbed::image::busybox()?] {

@@ -1,0 +1,169 @@
+//! Rights: one table per bundle, a right only where a code path uses it (packaging-and-api 5, H-59).
+//! No `pods/exec`, no wildcard verb, no Secret in the roles for people.
+
+use serde_json::{Value, json};
+
+use super::{Bundle, NAMESPACE};
+
+const READ: &[&str] = &["get", "list", "watch"];
+const GET: &[&str] = &["get"];
+const PATCH: &[&str] = &["patch"];
+const UPDATE: &[&str] = &["update"];
+const READ_PATCH: &[&str] = &["get", "list", "watch", "patch"];
+/// What we make, keep and remove. Our writes are server-side applies (patch) and creations, never updates.
+const OWN: &[&str] = &["get", "list", "watch", "create", "patch", "delete"];
+const CREATE: &[&str] = &["create"];
+const TELL: &[&str] = &["create", "patch"];
+
+type Rule = (&'static str, &'static [&'static str], &'static [&'static str]);
+
+/// Rights that every manager needs.
+const COMMON: &[Rule] = &[
+    ("events.k8s.io", &["events"], TELL),
+    ("apiextensions.k8s.io", &["customresourcedefinitions"], READ),
+    // The diagnostics server asks whose token it is and what its owner may read.
+    ("authentication.k8s.io", &["tokenreviews"], CREATE),
+    ("authorization.k8s.io", &["subjectaccessreviews"], CREATE),
+];
+
+const BOOTSTRAP: &[Rule] = &[
+    ("", &["secrets"], OWN),
+    ("", &["configmaps"], GET),
+    ("cluster.x-k8s.io", &["clusters", "machinepools"], READ),
+    ("cluster.x-k8s.io", &["machines"], READ),
+    ("bootstrap.cluster.x-k8s.io", &["k0sworkerconfigs"], READ_PATCH),
+    ("bootstrap.cluster.x-k8s.io", &["k0sworkerconfigs/status"], PATCH),
+    ("bootstrap.cluster.x-k8s.io", &["k0sworkerconfigs/finalizers"], UPDATE),
+    ("controlplane.cluster.x-k8s.io", &["k0smotroncontrolplanes"], READ),
+];
+
+const STANDALONE: &[Rule] = &[
+    ("", &["secrets", "configmaps", "services", "persistentvolumeclaims"], OWN),
+    ("", &["nodes"], READ),
+    ("", &["pods"], &["get", "list", "watch", "delete"]),
+    ("apps", &["statefulsets"], OWN),
+    ("k0smotron.io", &["clusters", "jointokenrequests"], OWN),
+    ("k0smotron.io", &["clusters/status", "jointokenrequests/status"], PATCH),
+    ("k0smotron.io", &["clusters/finalizers", "jointokenrequests/finalizers"], UPDATE),
+];
+
+const CONTROL_PLANE: &[Rule] = &[
+    ("cluster.x-k8s.io", &["clusters"], READ_PATCH),
+    ("cluster.x-k8s.io", &["machines", "machinepools"], READ),
+    ("controlplane.cluster.x-k8s.io", &["k0smotroncontrolplanes"], READ_PATCH),
+    ("controlplane.cluster.x-k8s.io", &["k0smotroncontrolplanes/status"], PATCH),
+    ("controlplane.cluster.x-k8s.io", &["k0smotroncontrolplanes/finalizers"], UPDATE),
+    // The endpoint goes to the infrastructure object of any provider.
+    ("infrastructure.cluster.x-k8s.io", &["*"], &["get", "list", "watch", "patch"]),
+];
+
+const INFRASTRUCTURE: &[Rule] = &[
+    ("", &["secrets"], &["get", "create", "patch", "delete"]),
+    ("cluster.x-k8s.io", &["clusters", "machines"], READ),
+    ("infrastructure.cluster.x-k8s.io", &["remotemachines", "remoteclusters"], READ_PATCH),
+    ("infrastructure.cluster.x-k8s.io", &["remotemachines/status", "remoteclusters/status"], PATCH),
+    ("infrastructure.cluster.x-k8s.io", &["remotemachines/finalizers", "remoteclusters/finalizers"], UPDATE),
+];
+
+/// The rights of a bundle's manager.
+pub(super) fn rules(bundle: Bundle) -> Vec<Rule> {
+    let own: &[&[Rule]] = match bundle {
+        Bundle::Bootstrap => &[BOOTSTRAP],
+        Bundle::ControlPlane => &[STANDALONE, CONTROL_PLANE],
+        Bundle::Infrastructure => &[INFRASTRUCTURE],
+        Bundle::Standalone => &[STANDALONE],
+    };
+    [&[COMMON], own].concat().concat()
+}
+
+/// ServiceAccount, roles and bindings.
+pub(super) fn objects(bundle: Bundle) -> Vec<Value> {
+    let suffix = bundle.suffix();
+    let account = format!("k0smotron-controller-manager{suffix}");
+    let manager = format!("k0smotron-manager-role{suffix}");
+    let leader = format!("k0smotron-leader-election-role{suffix}");
+    let subjects = json!([{ "kind": "ServiceAccount", "name": account, "namespace": NAMESPACE }]);
+    let mut all = vec![
+        json!({ "apiVersion": "v1", "kind": "ServiceAccount", "metadata": { "name": account, "namespace": NAMESPACE } }),
+        json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role",
+            "metadata": { "name": leader, "namespace": NAMESPACE },
+            "rules": [
+                rule(&("coordination.k8s.io", &["leases"], &["get", "list", "watch", "create", "update", "patch"])),
+            ],
+        }),
+        json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding",
+            "metadata": { "name": format!("k0smotron-leader-election-rolebinding{suffix}"), "namespace": NAMESPACE },
+            "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": leader },
+            "subjects": subjects,
+        }),
+        json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole",
+            "metadata": { "name": manager },
+            "rules": rules(bundle).iter().map(rule).collect::<Vec<_>>(),
+        }),
+        json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding",
+            "metadata": { "name": format!("k0smotron-manager-rolebinding{suffix}") },
+            "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": manager },
+            "subjects": subjects,
+        }),
+        json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole",
+            "metadata": { "name": format!("k0smotron-metrics-reader{suffix}") },
+            "rules": [{ "nonResourceURLs": ["/metrics"], "verbs": ["get"] }],
+        }),
+    ];
+    if bundle == Bundle::ControlPlane || bundle == Bundle::Standalone {
+        all.extend(for_people());
+    }
+    all
+}
+
+/// Roles that aggregate to `view`, `edit` and `admin`.
+fn for_people() -> Vec<Value> {
+    const GROUPS: [&str; 4] =
+        ["k0smotron.io", "bootstrap.cluster.x-k8s.io", "controlplane.cluster.x-k8s.io", "infrastructure.cluster.x-k8s.io"];
+    let write = ["get", "list", "watch", "create", "update", "patch", "delete", "deletecollection"];
+    [("view", READ), ("edit", &write[..]), ("admin", &write[..])]
+        .into_iter()
+        .map(|(name, verbs)| {
+            let kinds = api::kinds::KINDS;
+            let rules: Vec<Value> = GROUPS
+                .iter()
+                .map(|group| {
+                    let plurals: Vec<_> = kinds.iter().filter(|kind| kind.group == *group).map(|kind| kind.plural).collect();
+                    json!({ "apiGroups": [group], "resources": plurals, "verbs": verbs })
+                })
+                .collect();
+            json!({
+                "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole",
+                "metadata": {
+                    "name": format!("k0smotron-{name}"),
+                    "labels": { (format!("rbac.authorization.k8s.io/aggregate-to-{name}")): "true" },
+                },
+                "rules": rules,
+            })
+        })
+        .collect()
+}
+
+fn rule((group, resources, verbs): &Rule) -> Value {
+    json!({ "apiGroups": [group], "resources": resources, "verbs": verbs })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn h_59_no_bundle_may_exec_into_pods_or_has_a_wildcard_verb() {
+        for bundle in Bundle::ALL {
+            for (_, resources, verbs) in rules(bundle) {
+                assert!(!resources.iter().any(|resource| resource.starts_with("pods/")), "{bundle:?}");
+                assert!(!verbs.contains(&"*"), "{bundle:?}");
+            }
+        }
+    }
+}
