@@ -76,6 +76,11 @@ func Make(o Options, log io.Writer) error {
 				missing = append(missing, err)
 				continue
 			}
+			if strings.HasPrefix(name, "kube") {
+				if err := stamp(to, v); err != nil {
+					fmt.Fprintf(log, "%s keeps its own version: %v\n", name, err)
+				}
+			}
 			files[name] = to
 		}
 	}
@@ -93,7 +98,7 @@ func Make(o Options, log io.Writer) error {
 		if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
 			return err
 		}
-		if err := images(o.Bins, slim, to); err != nil {
+		if err := images(append(o.Bins, filepath.Dir(exe)), to, v); err != nil {
 			return err
 		}
 		files["images/k0s-stand-in.tar"] = to

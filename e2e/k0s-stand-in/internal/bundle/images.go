@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"k0smotron.io/e2e/k0s-stand-in/internal/config"
+	"k0smotron.io/e2e/k0s-stand-in/internal/version"
 )
 
 // entry of a layer: a file from here, or a link.
@@ -27,7 +28,7 @@ type image struct {
 }
 
 // images that workers run, as one OCI layout with layers uncompressed: the archive around it compresses.
-func images(bins []string, k0s, to string) error {
+func images(bins []string, to string, v version.Version) error {
 	names := config.DefaultImages()
 	bin := func(names ...string) (string, error) { return find(bins, names) }
 	agent, err := bin("konnectivity-agent", "proxy-agent", "agent")
@@ -37,6 +38,15 @@ func images(bins []string, k0s, to string) error {
 	proxy, err := bin("kube-proxy")
 	if err != nil {
 		return err
+	}
+	// A copy with the version it plays.
+	own := filepath.Join(filepath.Dir(to), "kube-proxy")
+	if err := copyFile(proxy, own); err != nil {
+		return err
+	}
+	defer os.Remove(own)
+	if err := stamp(own, v); err == nil {
+		proxy = own
 	}
 	dns, err := bin("coredns")
 	if err != nil {
@@ -50,13 +60,13 @@ func images(bins []string, k0s, to string) error {
 	if err != nil {
 		return err
 	}
-	network, err := networkAgent(k0s)
+	network, err := networkAgent(bins)
 	if err != nil {
 		return err
 	}
 	all := []image{
 		{names["pause"], []entry{{path: "pause", from: pause}}, []string{"/pause"}},
-		{names["kuberouter"], network, []string{"/usr/local/bin/k0s"}},
+		{names["kuberouter"], network, []string{"/usr/local/bin/network-agent"}},
 		{names["kubeproxy"], append(packet, entry{path: "usr/local/bin/kube-proxy", from: proxy}), []string{"/usr/local/bin/kube-proxy"}},
 		{names["konnectivity"], []entry{{path: "proxy-agent", from: agent}}, []string{"/proxy-agent"}},
 		{names["coredns"], []entry{{path: "coredns", from: dns}}, []string{"/coredns"}},
@@ -121,8 +131,12 @@ func shell() []entry {
 	return append(out, entry{path: "bin/sh", link: "/usr/bin/busybox"})
 }
 
-func networkAgent(k0s string) ([]entry, error) {
-	out := append([]entry{{path: "usr/local/bin/k0s", from: k0s}}, shell()...)
+func networkAgent(bins []string) ([]entry, error) {
+	agent, err := find(bins, []string{"network-agent"})
+	if err != nil {
+		return nil, err
+	}
+	out := append([]entry{{path: "usr/local/bin/network-agent", from: agent}}, shell()...)
 	for _, p := range []string{"bridge", "host-local", "loopback", "portmap"} {
 		from, err := find([]string{"/usr/lib/cni", "/opt/cni/bin"}, []string{p})
 		if err != nil {

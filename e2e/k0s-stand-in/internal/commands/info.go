@@ -12,7 +12,6 @@ import (
 	"k0smotron.io/e2e/k0s-stand-in/internal/config"
 	"k0smotron.io/e2e/k0s-stand-in/internal/status"
 	"k0smotron.io/e2e/k0s-stand-in/internal/version"
-	"k0smotron.io/e2e/k0s-stand-in/internal/worker"
 
 	"github.com/spf13/cobra"
 	"sigs.k8s.io/yaml"
@@ -193,18 +192,5 @@ func bundleCommand() *cobra.Command {
 	f.BoolVar(&o.NoImages, "no-images", false, "without images for workers")
 	_ = cmd.MarkFlagRequired("bin")
 	_ = cmd.MarkFlagRequired("out")
-	return cmd
-}
-
-func cniCommand() *cobra.Command {
-	var node, server string
-	var mtu int
-	cmd := &cobra.Command{Use: "standin-cni", Short: "stand-in only: the network agent of a node", Hidden: true, Args: cobra.NoArgs, RunE: func(c *cobra.Command, _ []string) error {
-		return worker.Network(c.Context(), node, server, mtu)
-	}}
-	f := cmd.Flags()
-	f.StringVar(&node, "node", "", "name of this node")
-	f.StringVar(&server, "server", "", "URL of the API")
-	f.IntVar(&mtu, "mtu", 0, "MTU of pods, 0: the bridge's")
 	return cmd
 }

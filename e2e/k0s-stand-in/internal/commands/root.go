@@ -49,7 +49,7 @@ func root() *cobra.Command {
 		PersistentPreRun:  func(*cobra.Command, []string) { g.logs() }}
 	cmd.AddCommand(controllerCommand(g, v), workerCommand(g, v), installCommand(g, v), startCommand(), stopCommand(), resetCommand(g, v), statusCommand(g),
 		tokenCommand(g, v), etcdCommand(g, v), kubectlCommand(g), kubeconfigCommand(g, v), configCommand(g, v), versionCommand(v), sysinfoCommand(),
-		airgapCommand(v), backupCommand(g, v), restoreCommand(g, v), apiCommand(), bundleCommand(), cniCommand())
+		airgapCommand(v), backupCommand(g, v), restoreCommand(g, v), apiCommand(), bundleCommand())
 	return cmd
 }
 
