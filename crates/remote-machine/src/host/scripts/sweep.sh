@@ -1,0 +1,19 @@
+# Removes what we brought. Standard input: paths of files.
+while IFS= read -r path; do
+  [ -n "$path" ] && rm -f "$path"
+done
+made=
+for o in "$W"/run/*/; do
+  o=${o%/}
+  [ -s "$o/owner" ] && [ "$(cat "$o/owner")" = "$OWNER" ] || continue
+  [ -s "$o/made" ] && made="$made
+$(cat "$o/made")"
+  rm -rf "$o"
+done
+rm -f "$W/k0s_install.sh" "$SENTINEL"
+rmdir "${SENTINEL%/*}" 2>/dev/null
+# Deepest first: later entries may be inside earlier ones. What others use is not empty and stays.
+printf '%s\n' "$made" | sort -r | while IFS= read -r dir; do
+  [ -z "$dir" ] || rmdir "$dir" 2>/dev/null
+done
+echo ok
