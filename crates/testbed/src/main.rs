@@ -1,6 +1,7 @@
 //! `testbed`: a management cluster that stays between test runs.
 
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::Result;
@@ -72,8 +73,18 @@ enum Machines {
 }
 
 #[tokio::main]
-async fn main() -> Result<()> {
-    let args = Args::parse();
+async fn main() -> ExitCode {
+    match Box::pin(run(Args::parse())).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Words for a person: the causes, without a backtrace.
+            eprintln!("testbed: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(args: Args) -> Result<()> {
     let state = args.state.unwrap_or_else(default_state);
     match args.command {
         Command::Up { with_cluster_api, with_providers, components } => {
