@@ -22,8 +22,8 @@ type Version struct {
 	Build               int // -1: no suffix
 }
 
-var syntax = regexp.MustCompile(`^v?(\d+)\.(\d+)\.(\d+)(?:-((?:alpha|beta|rc)\.\d+))?(?:[+-]k0s(?:\.(\d+))?)?(?:[.+].*)?$`)
-var suffix = regexp.MustCompile(`[+-]k0s(\.|$|\+)`)
+var syntax = regexp.MustCompile(`^v?(\d+)\.(\d+)\.(\d+)(?:-((?:alpha|beta|rc)\.\d+))?(?:[+-]k0s(?:\.(\d+)(?:[.+][0-9A-Za-z.+-]*)?)?)?$`)
+var suffix = regexp.MustCompile(`[+-]k0s(\.|$)`)
 
 // Parse reads `v1.36.3-rc.0+k0s.1` and the dash form of image tags.
 func Parse(s string) (Version, error) {
