@@ -15,7 +15,7 @@ use super::certificates::{Leaf, kubeconfig_issued_for};
 use super::etcd::Connection;
 use super::exposure::kubeconfig_server;
 use super::objects::config::{config_secret, dynamic_part};
-use super::objects::etcd::peers;
+use super::objects::etcd::{domain, peers};
 use super::objects::secrets;
 use super::observe::Observed;
 use super::own::Own;
@@ -230,7 +230,7 @@ impl Hosted {
         let mut targets = targets(seen);
         targets.sort_by_key(|target| Some(target.pod.as_str()) != leader);
         let target = targets.first().context("no pod of etcd has an address")?;
-        let connection = Connection::to(target, &peers, &identity).await?;
+        let connection = Connection::to(target, &domain(wanted), &identity).await?;
         match own {
             Own::AddLearner(pod) => {
                 connection.add_learner(&format!("https://{pod}.{peers}:2380")).await.map(|()| true)

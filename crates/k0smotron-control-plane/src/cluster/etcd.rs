@@ -42,9 +42,9 @@ pub struct Target {
 pub struct Connection(Client);
 
 impl Connection {
-    /// Connects to a pod. Its certificate must carry `<pod>.<peers>`: an address that another pod got meanwhile
-    /// does not pass for it.
-    pub async fn to(target: &Target, peers: &str, identity: &Identity) -> anyhow::Result<Self> {
+    /// Connects to a pod. Its certificate must carry `<pod>.<peers>.<namespace>.svc`: whoever got the address of
+    /// another cluster's pod does not pass for it. (Of `*.<peers>` our TLS stack thinks as of `*.com`.)
+    pub async fn to(target: &Target, domain: &str, identity: &Identity) -> anyhow::Result<Self> {
         let encode = |bytes: &[u8]| {
             use base64::Engine as _;
             base64::engine::general_purpose::STANDARD.encode(bytes)
@@ -52,7 +52,7 @@ impl Connection {
         let cluster = kube::config::Cluster {
             server: Some(format!("https://{}", authority(&target.ip, 2379))),
             certificate_authority_data: Some(encode(&identity.authority)),
-            tls_server_name: Some(format!("{}.{peers}", target.pod)),
+            tls_server_name: Some(format!("{}.{domain}", target.pod)),
             ..kube::config::Cluster::default()
         };
         let user = AuthInfo {

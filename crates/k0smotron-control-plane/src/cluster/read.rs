@@ -18,7 +18,7 @@ use super::labels::Origin;
 use super::membership::Live;
 use super::names::Names;
 use super::objects::config::dynamic_part;
-use super::objects::etcd::peers;
+use super::objects::etcd::domain;
 use super::observe::{ChildFacts, Foreign, Observed, Source};
 use super::situation::{membership_view, needs_kubelets};
 use super::wanted::{Running, Wanted};
@@ -238,7 +238,7 @@ impl Hosted {
         };
         let mut why = "no pod of etcd has an address".to_owned();
         for target in targets(seen) {
-            let answer = async { Connection::to(&target, &peers(wanted), &identity).await?.members().await };
+            let answer = async { Connection::to(&target, &domain(wanted), &identity).await?.members().await };
             match answer.await {
                 Ok(live) => return Ok(Reach::Yes(live)),
                 Err(error) => why = format!("{}: {error:#}", target.pod),

@@ -186,7 +186,8 @@ async fn kubelet(client: Client, ready: Arc<AtomicBool>) {
     let mut number = 10_u8;
     loop {
         tokio::time::sleep(Duration::from_millis(100)).await;
-        let Ok(all) = pods.list(&ListParams::default()).await else { continue };
+        // Members of etcd are run for real, see `etcds`.
+        let Ok(all) = pods.list(&ListParams::default().labels("component=cluster")).await else { continue };
         for pod in all {
             if pod.metadata.deletion_timestamp.is_some() {
                 let now = DeleteParams { grace_period_seconds: Some(0), ..DeleteParams::default() };
@@ -197,25 +198,26 @@ async fn kubelet(client: Client, ready: Arc<AtomicBool>) {
             if !running && ready.load(Ordering::SeqCst) {
                 number = number.wrapping_add(1).max(10);
                 let name = pod.spec.as_ref().map(|spec| spec.containers[0].name.clone()).unwrap_or_default();
-                let _ = say_ready(&pods, &pod.name_any(), &name, number).await;
+                let _ = say(&pods, &pod.name_any(), &name, &format!("127.1.0.{number}"), true).await;
             }
         }
     }
 }
 
-async fn say_ready(pods: &Api<Pod>, pod: &str, container: &str, number: u8) -> Result<()> {
+/// Says of a pod that it runs, and whether it is Ready.
+pub async fn say(pods: &Api<Pod>, pod: &str, container: &str, ip: &str, ready: bool) -> Result<()> {
     let now = jiff::Timestamp::from_second(jiff::Timestamp::now().as_second())?.to_string();
-    let condition = |type_: &str| json!({"type": type_, "status": "True", "lastTransitionTime": now});
+    let condition = |type_: &str, status: bool| json!({"type": type_, "status": if status { "True" } else { "False" }, "lastTransitionTime": now});
     let status = json!({"status": {
         "phase": "Running",
-        "podIP": format!("127.1.0.{number}"),
-        "podIPs": [{"ip": format!("127.1.0.{number}")}],
-        "conditions": [condition("PodScheduled"), condition("Initialized"), condition("ContainersReady"), condition("Ready")],
-        "containerStatuses": [{"name": container, "ready": true, "restartCount": 0, "image": "", "imageID": "",
+        "podIP": ip,
+        "podIPs": [{"ip": ip}],
+        "conditions": [condition("PodScheduled", true), condition("Initialized", true), condition("ContainersReady", ready), condition("Ready", ready)],
+        "containerStatuses": [{"name": container, "ready": ready, "restartCount": 0, "image": "", "imageID": "",
             "state": {"running": {"startedAt": now}}}],
     }});
-    pods.patch_status(pod, &PatchParams::default(), &Patch::Merge(status))
-        .await
-        .context("cannot patch a pod")?;
-    Ok(())
+    match pods.patch_status(pod, &PatchParams::default(), &Patch::Merge(status)).await {
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+        said => said.map(drop).context("cannot patch a pod"),
+    }
 }

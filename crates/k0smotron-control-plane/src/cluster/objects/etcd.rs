@@ -65,6 +65,11 @@ pub fn peers(wanted: &Wanted<'_>) -> String {
     wanted.names.etcd_peers()
 }
 
+/// The domain of members' names in their certificates.
+pub fn domain(wanted: &Wanted<'_>) -> String {
+    format!("{}.{}.svc", wanted.names.etcd_peers(), wanted.origin.namespace)
+}
+
 /// The StatefulSet, with a template that is new or kept.
 pub fn stateful_set(wanted: &Wanted<'_>, replicas: i32, template: &Template) -> DynamicObject {
     let (size, class) = wanted.spec.etcd_volume();

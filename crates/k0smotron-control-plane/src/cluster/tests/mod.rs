@@ -1,5 +1,6 @@
 //! Plans: given this observation, what next.
 
 mod golden;
+mod model;
 mod plans;
 mod world;
