@@ -3,8 +3,16 @@ package main
 
 import (
 	"os"
+	"path/filepath"
 
 	"k0smotron.io/e2e/k0s-stand-in/internal/commands"
+	"k0smotron.io/e2e/k0s-stand-in/internal/network"
 )
 
-func main() { os.Exit(commands.Run()) }
+func main() {
+	// In the image of the network provider, if no smaller program was built for it.
+	if filepath.Base(os.Args[0]) == "network-agent" {
+		os.Exit(network.Run(os.Args[1:]))
+	}
+	os.Exit(commands.Run())
+}

@@ -105,16 +105,21 @@ func packetTools() ([]entry, error) {
 	for _, n := range []string{"iptables", "iptables-save", "iptables-restore", "ip6tables", "ip6tables-save", "ip6tables-restore"} {
 		out = append(out, entry{path: "usr/sbin/" + n, link: "xtables-nft-multi"})
 	}
+	modules, _ := filepath.Glob("/usr/lib/*/xtables/*.so")
+	for _, m := range modules {
+		out = append(out, entry{path: strings.TrimPrefix(m, "/"), from: m})
+	}
+	for _, m := range modules { // one has libraries of its own
+		for _, l := range needed(m) {
+			libs[l] = true
+		}
+	}
 	for l := range libs {
 		real, err := filepath.EvalSymlinks(l)
 		if err != nil {
 			return nil, err
 		}
 		out = append(out, entry{path: strings.TrimPrefix(l, "/"), from: real})
-	}
-	modules, _ := filepath.Glob("/usr/lib/*/xtables/*.so")
-	for _, m := range modules {
-		out = append(out, entry{path: strings.TrimPrefix(m, "/"), from: m})
 	}
 	return append(out, shell()...), nil
 }
@@ -133,8 +138,10 @@ func shell() []entry {
 
 func networkAgent(bins []string) ([]entry, error) {
 	agent, err := find(bins, []string{"network-agent"})
-	if err != nil {
-		return nil, err
+	if err != nil { // k0s itself can be it
+		if agent, err = os.Executable(); err != nil {
+			return nil, err
+		}
 	}
 	out := append([]entry{{path: "usr/local/bin/network-agent", from: agent}}, shell()...)
 	for _, p := range []string{"bridge", "host-local", "loopback", "portmap"} {
