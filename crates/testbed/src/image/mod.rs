@@ -1,17 +1,18 @@
 //! Container images made by hand: one layer, written as an OCI layout in a tar file that `ctr` imports.
 
+mod layout;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
-use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use anyhow::{Context, Result};
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::run::{output, run};
+use crate::run::run;
 use crate::tools::{self, Tool};
+use layout::{architecture, blob, blob_file, described, lay, shared_libraries, tar};
 
 /// The image that holds pods' namespaces.
 pub const PAUSE: &str = "testbed.local/pause:1";
@@ -242,80 +243,14 @@ pub fn full_name(name: &str) -> String {
     }
 }
 
-fn architecture() -> &'static str {
-    match std::env::consts::ARCH {
-        "x86_64" => "amd64",
-        "aarch64" => "arm64",
-        other => other,
-    }
-}
-
-fn lay(path: &Path, entry: &Entry) -> Result<()> {
-    if let Some(parent) = path.parent() {
-        fs::create_dir_all(parent)?;
-    }
-    match entry {
-        Entry::File { host, mode } => {
-            fs::copy(host, path).with_context(|| host.display().to_string())?;
-            fs::set_permissions(path, fs::Permissions::from_mode(*mode))?;
-        }
-        Entry::Text { text, mode } => {
-            fs::write(path, text)?;
-            fs::set_permissions(path, fs::Permissions::from_mode(*mode))?;
-        }
-        Entry::Symlink { target } => symlink(target, path)?,
-        Entry::Directory { mode } => {
-            fs::create_dir_all(path)?;
-            fs::set_permissions(path, fs::Permissions::from_mode(*mode))?;
-        }
-    }
-    Ok(())
-}
-
-/// The same bytes for the same content: no times, no owners, sorted.
-fn tar(root: &Path, path: &Path) -> Result<()> {
-    let flags = ["--sort=name", "--mtime=@0", "--owner=0", "--group=0", "--numeric-owner", "--format=gnu"];
-    output(Command::new("tar").args(flags).arg("-C").arg(root).arg("-cf").arg(path).arg(".")).map(drop)
-}
-
-fn blob(layout: &Path, bytes: &[u8]) -> Result<Value> {
-    let file = tempfile::NamedTempFile::new_in(layout)?;
-    fs::write(file.path(), bytes)?;
-    blob_file(layout, file.path())
-}
-
-/// Puts a file into the layout. `sha256sum` is many times as fast as our own unoptimised code, and layers are large.
-fn blob_file(layout: &Path, file: &Path) -> Result<Value> {
-    let dir = layout.join("blobs/sha256");
-    fs::create_dir_all(&dir)?;
-    let sum = run("sha256sum", &[file])?;
-    let digest = sum.split_whitespace().next().context("sha256sum said nothing")?;
-    fs::hard_link(file, dir.join(digest))?;
-    Ok(json!({"digest": format!("sha256:{digest}"), "size": fs::metadata(file)?.len()}))
-}
-
-fn described(blob: &Value, media_type: &str) -> Value {
-    json!({"mediaType": media_type, "digest": blob["digest"], "size": blob["size"]})
-}
-
-/// What `ldd` says a program loads.
-fn shared_libraries(program: &Path) -> Result<Vec<PathBuf>> {
-    let out = Command::new("ldd").arg(program).output().context("run ldd")?;
-    let said = String::from_utf8_lossy(&out.stdout).into_owned() + &String::from_utf8_lossy(&out.stderr);
-    if said.contains("not a dynamic executable") || said.contains("statically linked") {
-        return Ok(Vec::new());
-    }
-    let paths = said.lines().filter_map(|line| {
-        let line = line.trim();
-        let path = line.split_once("=> ").map_or(line, |(_, path)| path);
-        path.split_whitespace().next().filter(|path| path.starts_with('/'))
-    });
-    Ok(paths.map(PathBuf::from).collect())
-}
-
 #[cfg(test)]
 mod tests {
+    use std::process::Command;
+
+    use serde_json::Value;
+
     use super::*;
+    use crate::run::output;
 
     #[test]
     fn a_name_is_completed_as_the_kubelet_completes_it() {
