@@ -39,7 +39,7 @@ func Open(dataDir string) (*Found, error) {
 		return nil, err
 	}
 	return &Found{given: os.Getenv(Env), carried: carried, bin: filepath.Join(dataDir, "bin"),
-		dirs: []string{filepath.Join(filepath.Dir(exe), "k0s-parts"), System}, gates: map[string]*sync.Mutex{}}, nil
+		dirs: []string{filepath.Join(filepath.Dir(exe), "k0s-parts"), System, filepath.Join(dataDir, "bin")}, gates: map[string]*sync.Mutex{}}, nil
 }
 
 // Path of a part.
