@@ -46,3 +46,33 @@ where
         Box::pin(async move { Ok(answer.await?.map(|body| Limited::new(body, limit))) })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use http_body_util::{BodyExt, Full};
+    use tower::ServiceExt;
+
+    use super::*;
+
+    async fn answer(uri: &str, bytes: usize) -> Result<usize, String> {
+        let service = tower::service_fn(move |_: Request<()>| async move {
+            Ok::<_, std::convert::Infallible>(Response::new(Full::new(Bytes::from(vec![b'x'; bytes]))))
+        });
+        let request = Request::get(uri).body(()).unwrap();
+        let answer = Bounded.layer(service).oneshot(request).await.unwrap();
+        answer
+            .into_body()
+            .collect()
+            .await
+            .map(|body| body.to_bytes().len())
+            .map_err(|error| error.to_string())
+    }
+
+    #[tokio::test]
+    async fn h62_an_answer_that_is_too_large_is_refused_and_a_watch_has_no_end() {
+        assert_eq!(answer("/api/v1/nodes", LARGEST_ANSWER).await, Ok(LARGEST_ANSWER));
+        assert!(answer("/api/v1/nodes", LARGEST_ANSWER + 1).await.is_err());
+        assert_eq!(answer("/api/v1/nodes?watch=true", LARGEST_ANSWER + 1).await, Ok(LARGEST_ANSWER + 1));
+    }
+}

@@ -190,3 +190,34 @@ async fn who_am_i(plane: &ControlPlaneOnly) -> Result<String> {
     let answer: Value = client.request(request).await?;
     Ok(answer["status"]["userInfo"]["username"].as_str().unwrap_or_default().to_owned())
 }
+
+/// H-22: a hosted control plane is reached by its Service when this process runs in the management cluster.
+#[tokio::test]
+async fn h22_the_way_to_a_hosted_control_plane_is_its_service() -> Result<()> {
+    let plane = ControlPlaneOnly::start().await?;
+    let context = context(&plane).await?;
+    let labels = json!({
+        "app": "k0smotron", "cluster": "one", "component": "cluster", "app.kubernetes.io/component": "control-plane",
+    });
+    let service = json!({
+        "apiVersion": "v1", "kind": "Service",
+        "metadata": {"name": "kmc-one-nodeport", "namespace": "default", "labels": labels},
+        "spec": {"ports": [{"name": "konnectivity", "port": 30132}, {"name": "api", "port": 30443}]},
+    });
+    let kubeconfig = kubeconfig_secret("one", &plane.admin()?.kubeconfig());
+    let secrets: Api<Secret> = Api::namespaced(plane.client().await?, "default");
+    secrets.create(&PostParams::default(), &kubeconfig).await?;
+    testbed::control_plane::apply(&plane.client().await?, &[service]).await?;
+    let one = Key::new("default", "one");
+    let outside = Children::new(&context, false).of(&one, true).await?.required()?;
+    assert!(outside.uid().await.yes().is_some(), "outside the kubeconfig leads there");
+    let inside = Children::new(&context, true);
+    let foreign = inside.of(&one, false).await?.required()?;
+    assert!(foreign.uid().await.yes().is_some(), "so it does for what is not hosted here");
+    let hosted = Children::new(&context, true).of(&one, true).await?.required()?;
+    let why = hosted.uid().await;
+    // There is no DNS for Services here, which shows that the name was looked up.
+    assert!(why.why_not().is_some_and(|why| why.contains("dns")), "{why:?}");
+    context.stop().cancel();
+    Ok(())
+}

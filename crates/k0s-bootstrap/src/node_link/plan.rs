@@ -1,7 +1,7 @@
 //! What follows from a step.
 
-use cluster_api::{GROUP, VERSION};
-use kube::api::DynamicObject;
+use cluster_api::Machine;
+use kube::api::{ApiResource, DynamicObject};
 use reconcile::{Effect, Event, Plan};
 use serde_json::json;
 use workload::NodeFact;
@@ -81,20 +81,16 @@ fn condition(observed: &Observed, status: &str, reason: &str, message: &str) -> 
     let same = condition.as_ref().filter(|old| old.status == status);
     let since = same.map_or(observed.now, |old| old.last_transition_time.0);
     let since = jiff::Timestamp::from_second(since.as_second()).unwrap_or(since);
-    let object = json!({
-        "apiVersion": format!("{GROUP}/{VERSION}"),
-        "kind": "Machine",
-        "metadata": { "name": name, "namespace": namespace, "uid": uid },
-        "status": { "conditions": [{
-            "type": CONDITION,
-            "status": status,
-            "reason": reason,
-            "message": message,
-            "lastTransitionTime": since.to_string(),
-        }] },
+    let condition = json!({
+        "type": CONDITION,
+        "status": status,
+        "reason": reason,
+        "message": message,
+        "lastTransitionTime": since.to_string(),
     });
-    // The value above is an object of that shape whatever the texts in it are.
-    let object: DynamicObject =
-        serde_json::from_value(object).unwrap_or_else(|_| unreachable!("a literal object"));
+    let resource = ApiResource::erase::<Machine>(&());
+    let mut object = DynamicObject::new(name, &resource).within(namespace);
+    object.metadata.uid = Some(uid.clone());
+    object.data = json!({ "status": { "conditions": [condition] } });
     Effect::ApplyStatus(Box::new(object))
 }

@@ -133,6 +133,7 @@ impl Controller for Workers {
 
     const NAME: &'static str = "k0sworkerconfig";
     const FINALIZER: Option<&'static str> = None;
+    const FAILURE_CONDITION: Option<&'static str> = Some(plan::DATA_AVAILABLE);
 
     async fn observe(&self, pass: &Pass<K0sWorkerConfig>) -> anyhow::Result<Observed> {
         self.look(pass).await
@@ -148,11 +149,16 @@ impl Controller for Workers {
         observed: &Observed,
         own: &Own,
     ) -> anyhow::Result<bool> {
-        match own {
-            Own::MakeData => self.make_data(pass, observed).await,
-            Own::ExtendToken => self.extend_token(pass, observed).await,
-            Own::RemoveToken => self.remove_token(pass, observed).await,
-        }
+        let (what, done) = match own {
+            Own::MakeData => return self.make_data(pass, observed).await,
+            Own::ExtendToken => ("extended", self.extend_token(pass, observed).await),
+            Own::RemoveToken => ("removed", self.remove_token(pass, observed).await),
+        };
+        // The data are there whatever becomes of their token: its condition tells, and the plan looks again soon.
+        Ok(done.unwrap_or_else(|error| {
+            tracing::warn!(error = format!("{error:#}"), "the join token cannot be {what} now");
+            false
+        }))
     }
 
     fn forget(&self, key: &Key) {

@@ -20,7 +20,7 @@ pub enum Own {
     RemoveToken,
 }
 
-const DATA_AVAILABLE: &str = "DataSecretAvailable";
+pub(super) const DATA_AVAILABLE: &str = "DataSecretAvailable";
 const TOKEN_VALID: &str = "JoinTokenValid";
 
 /// Content that a user has yet to create is not watched: any Secret or ConfigMap could be meant.
@@ -31,6 +31,9 @@ const CHILD_PATIENCE: Duration = Duration::from_secs(15);
 const CONFIGURATION_PATIENCE: Duration = Duration::from_secs(5);
 /// Another minor is served after an upgrade of the control plane, or never.
 const NOT_SERVED_PATIENCE: Duration = Duration::from_mins(1);
+
+/// A token that could not be extended or removed: half an hour is left when it is first tried.
+const TOKEN_PATIENCE: Duration = Duration::from_mins(1);
 
 type WorkerPlan = Plan<K0sWorkerConfigStatus, Own>;
 
@@ -76,11 +79,13 @@ pub fn plan(observed: &Observed, step: Step) -> WorkerPlan {
         Step::ExtendToken => {
             let mut plan = told(observed, "ExtendToken", available(true, "Available", ""));
             plan.effects.push(Effect::Own(Own::ExtendToken));
+            plan.next = Next::In(TOKEN_PATIENCE);
             plan
         }
         Step::RemoveToken => {
             let mut plan = told(observed, "RemoveToken", available(true, "Available", ""));
             plan.effects.push(Effect::Own(Own::RemoveToken));
+            plan.next = Next::In(TOKEN_PATIENCE);
             plan.said
                 .events
                 .push(Event::acted("JoinTokenRemoved", "the machine has joined; its join token is removed"));

@@ -365,3 +365,15 @@ fn the_setup_is_the_same_for_our_own_reader() {
     let (setup, _) = commands(&json!({"preK0sCommands": ["a"]}), true);
     assert_eq!(from_json(to_json(&setup).expose()).unwrap(), setup);
 }
+
+/// What a host of cloud-init gets, as a person has approved it.
+#[test]
+fn the_user_data_of_a_worker() {
+    let spec = json!({
+        "preK0sCommands": ["swapoff -a"], "args": ["--taints=a=b c:NoSchedule"],
+        "files": [{"path": "/etc/one", "content": "1\n"}, {"path": "/etc/two", "contentFrom": {"configMapRef": {"name": "m", "key": "k"}}}],
+    });
+    let (setup, _) = commands(&spec, false);
+    let text = cloud_config(&setup).unwrap();
+    insta::assert_snapshot!(text.expose_str().unwrap());
+}

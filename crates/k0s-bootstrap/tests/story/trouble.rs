@@ -92,3 +92,51 @@ async fn k0s_21_a_worker_of_a_minor_that_is_not_served_gets_no_data_until_it_is(
     process.stop().await;
     Ok(())
 }
+
+/// Contract 1.8: a paused Cluster holds its workers still, and says so on them; `move` relies on it.
+#[tokio::test]
+async fn a_paused_cluster_gets_nothing_until_it_is_resumed() -> Result<()> {
+    let world = World::new().await?;
+    world.complete("default").await?;
+    world.patch("default", "Cluster", "c1", serde_json::json!({"spec": {"paused": true}})).await?;
+    let process = World::start(world.client.clone(), "default");
+    world.reason("default", "Paused", "Paused").await?;
+    world.quiet().await?;
+    assert!(world.tokens().await?.is_empty());
+    world.patch("default", "Cluster", "c1", serde_json::json!({"spec": {"paused": false}})).await?;
+    world.reason("default", "DataSecretAvailable", "Available").await?;
+    process.stop().await;
+    Ok(())
+}
+
+/// Remote-machine 9.4: a node that has another provider ID is never touched, and that is told on the Machine.
+#[tokio::test]
+async fn a_node_of_another_host_is_reported_on_its_machine_until_it_is_gone() -> Result<()> {
+    let world = World::new().await?;
+    world.complete("default").await?;
+    let foreign = serde_json::json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "m1"}, "spec": {"providerID": "other://1"}});
+    testbed::control_plane::apply(&world.child_client, &[foreign]).await?;
+    let id = serde_json::json!({"spec": {"providerID": "remote-machine://10.0.0.1:22"}});
+    world.patch("default", "Machine", "m1", id).await?;
+    let process = World::start(world.client.clone(), "default");
+    let told = async |status: &'static str| {
+        crate::world::until(async || {
+            let machine = world.get("default", "Machine", "m1").await?.context("no machine")?;
+            let conditions = machine.data["status"]["conditions"].clone();
+            let mut all = conditions.as_array().into_iter().flatten();
+            Ok(all.any(|one| one["type"] == "NodeLinked" && one["status"] == status).then_some(()))
+        })
+        .await
+    };
+    told("False").await.context("the mismatch is told")?;
+    assert_eq!(world.node("m1").await?.spec.and_then(|spec| spec.provider_id).as_deref(), Some("other://1"));
+    world.reason("default", "DataSecretAvailable", "Available").await?;
+    world.quiet().await?;
+    let nodes: kube::Api<k8s_openapi::api::core::v1::Node> = kube::Api::all(world.child_client.clone());
+    nodes.delete("m1", &kube::api::DeleteParams::default()).await?;
+    let fresh = serde_json::json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "m1"}});
+    testbed::control_plane::apply(&world.child_client, &[fresh]).await?;
+    told("True").await.context("and its end too")?;
+    process.stop().await;
+    Ok(())
+}

@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
-use api::JoinTokenRequestStatus;
 use api::join_token_request::{JoinTokenRequestDeprecated, JoinTokenRequestDeprecatedV1Beta1};
+use api::{HostedCluster, JoinTokenRequest, JoinTokenRequestStatus};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
-use kube::api::DynamicObject;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use kube::Resource;
+use kube::api::{ApiResource, DynamicObject};
 use reconcile::{Condition, Effect, Event, Is, Next, ObjectId, Plan};
 use serde_json::json;
 
@@ -208,19 +210,21 @@ fn record(plan: &mut TokenPlan, id: String, expires: Option<Timestamp>) {
 fn belonging(observed: &Observed) -> Effect<Own> {
     let request = &observed.request;
     let uid = observed.cluster.as_ref().map(|cluster| cluster.uid.as_str()).unwrap_or_default();
-    let mut metadata = json!({ "name": request.name, "namespace": request.namespace, "uid": request.uid });
+    let resource = ApiResource::erase::<JoinTokenRequest>(&());
+    let mut object = DynamicObject::new(&request.name, &resource).within(&request.namespace).data(json!({}));
+    object.metadata.uid = Some(request.uid.clone());
     if request.namespace == request.cluster_namespace {
-        metadata["ownerReferences"] = json!([{
-            "apiVersion": "k0smotron.io/v1beta2", "kind": "Cluster", "name": request.cluster, "uid": uid, "controller": true,
+        object.metadata.owner_references = Some(vec![OwnerReference {
+            api_version: HostedCluster::api_version(&()).into_owned(),
+            kind: HostedCluster::kind(&()).into_owned(),
+            name: request.cluster.clone(),
+            uid: uid.to_owned(),
+            controller: Some(true),
+            block_owner_deletion: None,
         }]);
     } else {
-        metadata["labels"] = json!({ "k0smotron.io/cluster-uid": uid });
+        object.metadata.labels = Some([("k0smotron.io/cluster-uid".to_owned(), uid.to_owned())].into());
     }
-    let object =
-        json!({ "apiVersion": "k0smotron.io/v1beta2", "kind": "JoinTokenRequest", "metadata": metadata });
-    // The value above is an object of that shape whatever the texts in it are.
-    let object: DynamicObject =
-        serde_json::from_value(object).unwrap_or_else(|_| unreachable!("a literal object"));
     Effect::apply(object)
 }
 
