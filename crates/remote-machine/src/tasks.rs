@@ -75,6 +75,18 @@ pub struct Task {
     pub last: Option<Failure>,
     /// Where it is.
     pub state: State,
+    /// Of a bootstrap: which run.
+    #[serde(default)]
+    pub run: Option<Run>,
+}
+
+/// A run of bootstrap commands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Run {
+    /// Its id.
+    pub id: String,
+    /// How many steps it has.
+    pub steps: usize,
 }
 
 struct Row {
@@ -128,6 +140,7 @@ impl Tasks {
         uid: &str,
         work: Work,
         input: &str,
+        run: Option<Run>,
         what: impl FnOnce(Reporter) -> F,
     ) where
         F: Future<Output = Result<State, Failure>> + Send + 'static,
@@ -151,6 +164,7 @@ impl Tasks {
             failures,
             last,
             state: State::Running { phase: "Connecting".to_owned(), step: 0 },
+            run,
         };
         table.rows.insert(key.clone(), Row { task, number, cancel: cancel.clone() });
         drop(table);
@@ -244,7 +258,7 @@ mod tests {
         woken: &mut mpsc::UnboundedReceiver<Key>,
         result: Result<State, Failure>,
     ) -> Task {
-        tasks.start(&key(), "u", Work::Learn, "in", |_| async { result });
+        tasks.start(&key(), "u", Work::Learn, "in", None, |_| async { result });
         woken.recv().await.unwrap();
         tasks.of(&key(), "u").unwrap()
     }
@@ -257,7 +271,7 @@ mod tests {
         assert_eq!(started(&tasks, &mut woken, failed()).await.failures, 1);
         assert_eq!(started(&tasks, &mut woken, failed()).await.failures, 2);
         assert_eq!(tasks.of(&key(), "another machine of that name"), None);
-        tasks.start(&key(), "u", Work::Learn, "other", |_| async move { failed() });
+        tasks.start(&key(), "u", Work::Learn, "other", None, |_| async move { failed() });
         woken.recv().await.unwrap();
         assert_eq!(tasks.of(&key(), "u").unwrap().failures, 1);
     }
@@ -268,7 +282,7 @@ mod tests {
         let tasks = Tasks::new(1, wake, CancellationToken::new());
         let alive = Arc::new(());
         let held = alive.clone();
-        tasks.start(&key(), "u", Work::Provision, "in", |_| async move {
+        tasks.start(&key(), "u", Work::Provision, "in", None, |_| async move {
             let _held = held;
             std::future::pending().await
         });

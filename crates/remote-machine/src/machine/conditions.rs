@@ -80,7 +80,7 @@ fn kept(observed: &Observed) -> Condition {
 }
 
 fn progress(observed: &Observed) -> String {
-    let steps = observed.remote.status.as_ref().and_then(|status| status.run.as_ref()?.steps);
+    let steps = observed.run().map(|run| run.steps);
     match &observed.task {
         Some(Task { state: State::Running { step, .. }, .. }) if *step > 0 => match steps {
             Some(steps) => format!("running command {step} of {steps}"),

@@ -184,10 +184,10 @@ fn leave(observed: &Observed) -> Step {
     if let Some(task) = &observed.task {
         match (&task.state, task.work) {
             (State::Cleaned { .. }, _) => return let_go("the host is clean", false),
-            (State::Running { .. }, Work::CleanUp) if !gives_up(observed) => {
+            (State::Running { .. }, Work::CleanUp | Work::Learn) if !gives_up(observed) => {
                 return Step::CleaningUp { last: task.last.clone() };
             }
-            (State::Running { .. }, Work::Learn | Work::Provision) => return Step::Cancel,
+            (State::Running { .. }, Work::Provision) => return Step::Cancel,
             _ => {}
         }
     }

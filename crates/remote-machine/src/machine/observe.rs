@@ -19,7 +19,7 @@ use crate::data::Payload;
 use crate::facts::{CleanUpFacts, Role};
 use crate::failure::{Failure, Reason};
 use crate::ssh::{UserKey, pins};
-use crate::tasks::{State, Task};
+use crate::tasks::{Run, State, Task};
 
 /// Everything that a decision looks at.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -300,6 +300,13 @@ impl Observed {
     /// Our finalizer is on it.
     pub fn held(&self) -> bool {
         self.remote.metadata.finalizers.iter().flatten().any(|one| one == super::FINALIZER)
+    }
+
+    /// The run that is going on, else the one that would be started.
+    pub fn run(&self) -> Option<Run> {
+        let data = self.input.as_ref().and_then(|input| input.data.as_ref()?.as_ref().ok());
+        let running = self.task.as_ref().and_then(|task| task.run.clone());
+        running.or_else(|| data.map(|data| Run { id: data.run.clone(), steps: data.steps }))
     }
 
     /// Secrets are read only when work on the host may follow: a settled or waiting machine costs no request.

@@ -99,7 +99,8 @@ impl RemoteMachines {
         F: Future<Output = Result<State, Failure>> + Send + 'static,
     {
         tracing::info!(?work, address = observed.remote.spec.wanted_address(), "work on the host begins");
-        self.tasks.start(&pass.key, observed.uid(), work, &observed.input_digest(), what);
+        let run = observed.run().filter(|_| work == Work::Provision);
+        self.tasks.start(&pass.key, observed.uid(), work, &observed.input_digest(), run, what);
     }
 
     /// The way to the host; `None` when something went missing since it was observed.

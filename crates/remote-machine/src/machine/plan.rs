@@ -292,11 +292,10 @@ fn status(observed: &Observed, step: &Step) -> RemoteMachineStatus {
 
 fn run(observed: &Observed, step: &Step, live: Option<RunStatus>) -> Option<RunStatus> {
     let number = |count: usize| i32::try_from(count).ok();
-    let data = observed.input.as_ref().and_then(|input| input.data.as_ref()?.as_ref().ok());
-    let mut run = match (live, data) {
-        (Some(live), Some(data)) if live.id.as_deref() == Some(&data.run) => live,
-        (_, Some(data)) if observed.annotation(CLEAN_UP).is_some() => {
-            RunStatus { id: Some(data.run.clone()), steps: number(data.steps), ..RunStatus::default() }
+    let mut run = match (live, observed.run()) {
+        (Some(live), Some(run)) if live.id.as_deref() == Some(&run.id) => live,
+        (_, Some(run)) if observed.annotation(CLEAN_UP).is_some() => {
+            RunStatus { id: Some(run.id), steps: number(run.steps), ..RunStatus::default() }
         }
         (live, _) => live?,
     };
