@@ -163,7 +163,8 @@ func (w *worker) importFrom(ctx context.Context, socket string, open func() (io.
 	}
 	defer in.Close()
 	address := strings.TrimPrefix(strings.TrimPrefix(socket, "remote:"), "unix://")
-	cmd := exec.CommandContext(ctx, ctr, "--address", address, "--namespace", "k8s.io", "images", "import", "-")
+	// Unpacking is left to the moment when a pod needs the image: the node is ready sooner.
+	cmd := exec.CommandContext(ctx, ctr, "--address", address, "--namespace", "k8s.io", "images", "import", "--no-unpack", "-")
 	cmd.Stdin = in
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("%w: %s", err, strings.TrimSpace(string(out)))
