@@ -6,6 +6,7 @@
 
 mod decide;
 mod issue;
+mod look;
 mod observe;
 mod plan;
 #[cfg(test)]
