@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -82,6 +83,9 @@ func (c *Controller) child(name, user string, args []string) (*supervise.Child, 
 	bin, err := c.Parts.Path(name)
 	if err != nil {
 		return nil, err
+	}
+	if _, _, ok := supervise.Lookup(user); !ok && os.Getuid() == 0 {
+		slog.Warn("the user does not exist, running as root", "component", name, "user", user)
 	}
 	return &supervise.Child{Name: name, Bin: bin, Args: args, User: user, RunDir: c.RunDir, DataDir: c.DataDir}, nil
 }
