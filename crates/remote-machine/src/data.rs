@@ -80,13 +80,18 @@ impl Payload {
     pub fn secret_words(&self) -> Vec<&str> {
         /// Shorter words are too common to be secrets.
         const SHORTEST: usize = 12;
-        let private = self.files.iter().filter(|file| file.permissions.bits() & 0o077 == 0);
+        let private = self.files.iter().filter(|file| is_private(file.permissions.bits().into()));
         let words = private.filter_map(|file| file.content.expose_str()).flat_map(str::split_whitespace);
         words
             .map(|word| word.trim_matches(|letter| matches!(letter, '"' | '\'' | ',')))
             .filter(|word| word.len() >= SHORTEST)
             .collect()
     }
+}
+
+/// Whether only its owner may read a file of this mode.
+pub(crate) fn is_private(mode: u32) -> bool {
+    mode.trailing_zeros() >= 6
 }
 
 /// The user's own text, for hosts whose cloud-init would merge it.

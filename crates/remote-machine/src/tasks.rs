@@ -197,11 +197,11 @@ impl Tasks {
 }
 
 impl Reporter {
-    pub(crate) fn progress(&self, progress: Progress) {
+    pub(crate) fn progress(&self, progress: &Progress) {
         let (phase, step) = match progress {
             Progress::Connected(_) => ("Connected", 0),
             Progress::Uploading => ("Uploading", 0),
-            Progress::Step(step) => ("Running", step),
+            Progress::Step(step) => ("Running", *step),
         };
         let state = State::Running { phase: phase.to_owned(), step };
         let changed = self.with(|task| {
@@ -283,8 +283,9 @@ mod tests {
         let alive = Arc::new(());
         let held = alive.clone();
         tasks.start(&key(), "u", Work::Provision, "in", None, |_| async move {
-            let _held = held;
-            std::future::pending().await
+            let never = std::future::pending().await;
+            drop(held);
+            never
         });
         tasks.cancel(&key());
         assert_eq!(tasks.of(&key(), "u"), None);

@@ -1,5 +1,13 @@
 //! Given this observation, what next: one fact per test.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::needless_pass_by_value,
+    reason = "a test ends at the first surprise, and passes what it makes"
+)]
+
 use api::remote_machine::RemoteMachine;
 use reconcile::{Effect, Is, Next};
 use remote_machine::machine::{Observed, Own, Step, decide, plan};

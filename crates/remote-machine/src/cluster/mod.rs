@@ -169,12 +169,12 @@ impl Controller for RemoteClusters {
 mod tests {
     use super::*;
 
-    fn observed(remote: &serde_json::Value, cluster: Option<ClusterFacts>) -> Observed {
-        Observed { remote: serde_json::from_value(remote.clone()).unwrap(), cluster }
+    fn observed(remote: &serde_json::Value, cluster: impl Into<Option<ClusterFacts>>) -> Observed {
+        Observed { remote: serde_json::from_value(remote.clone()).unwrap(), cluster: cluster.into() }
     }
 
-    fn owned(kind: &str, has_endpoint: bool) -> Option<ClusterFacts> {
-        Some(ClusterFacts { control_plane_kind: Some(kind.into()), has_endpoint })
+    fn owned(kind: &str, has_endpoint: bool) -> ClusterFacts {
+        ClusterFacts { control_plane_kind: Some(kind.into()), has_endpoint }
     }
 
     #[test]

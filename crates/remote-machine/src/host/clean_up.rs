@@ -99,7 +99,7 @@ pub(super) async fn built_in(
         let why = why.or_else(|| output.err.lines().last()).unwrap_or("it said nothing");
         return Err(Failure::new(Reason::CleanUpFailed, redact(why, &[])));
     }
-    let files: String = facts.files.iter().map(|path| format!("{path}\n")).collect();
+    let files = facts.files.join("\n") + "\n";
     sweep(shell, undo, &variables, &files).await?;
     let output = shell.run(&undo.script(&variables, PROVE), &[], SHORT).await?;
     let left: Vec<&str> = output.out.lines().filter_map(|line| line.strip_prefix("left ")).collect();

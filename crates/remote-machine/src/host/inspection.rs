@@ -57,7 +57,7 @@ impl Inspection {
             let value = value.trim().to_owned();
             match key {
                 "os" => found.host.operating_system = value.to_ascii_lowercase(),
-                "arch" => found.host.architecture = architecture(&value).to_owned(),
+                "arch" => architecture(&value).clone_into(&mut found.host.architecture),
                 "hostname" => found.host.hostname = value,
                 "address" => found.host.addresses.push(value),
                 "sentinel" => found.sentinel = true,

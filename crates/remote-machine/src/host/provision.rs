@@ -20,9 +20,9 @@ use crate::failure::{Failure, Reason};
 use crate::ssh::{Connection, Target, Trust, UserKey};
 
 /// A file of the largest Secret, over a slow line.
-const UPLOAD_LIMIT: Duration = Duration::from_secs(300);
+const UPLOAD_LIMIT: Duration = Duration::from_mins(5);
 /// The runner tells every five seconds or so where it is; a host under load gets more.
-const SILENCE: Duration = Duration::from_secs(60);
+const SILENCE: Duration = Duration::from_mins(1);
 /// Name of the script of `commandsAsScript`, in the working directory (1.5).
 const SCRIPT_NAME: &str = "k0s_install.sh";
 
@@ -82,10 +82,10 @@ pub struct Done {
 pub async fn provision(
     access: &Access,
     job: &Job,
-    tell: &(dyn Fn(Progress) + Send + Sync),
+    tell: &(dyn Fn(&Progress) + Send + Sync),
 ) -> Result<Done, Failure> {
     let connection = Connection::open(&access.target, &access.trust, &access.key).await?;
-    tell(Progress::Connected(connection.fingerprint.clone()));
+    tell(&Progress::Connected(connection.fingerprint.clone()));
     let shell = Shell::open(&connection, access.privileged).await?;
     let run = Run { shell, job, tell };
     let host = run.all().await?;
@@ -96,7 +96,7 @@ pub async fn provision(
 struct Run<'a> {
     shell: Shell<'a>,
     job: &'a Job,
-    tell: &'a (dyn Fn(Progress) + Send + Sync),
+    tell: &'a (dyn Fn(&Progress) + Send + Sync),
 }
 
 impl Run<'_> {
@@ -134,13 +134,13 @@ impl Run<'_> {
     }
 
     async fn inspect(&self) -> Result<Inspection, Failure> {
-        let files: String = self
-            .job
-            .payload
-            .files
-            .iter()
-            .map(|file| format!("{} {}\n", hex::encode(Sha256::digest(file.content.expose())), file.path))
-            .collect();
+        let mut files = String::new();
+        for file in &self.job.payload.files {
+            files.push_str(&hex::encode(Sha256::digest(file.content.expose())));
+            files.push(' ');
+            files.push_str(&file.path);
+            files.push('\n');
+        }
         let output = self.shell.run(&self.script(&[], INSPECT), files.as_bytes(), SHORT).await?;
         let found = Inspection::parse(&output.out).ok_or_else(|| {
             let why = output.err.lines().last().unwrap_or("no answer");
@@ -158,7 +158,7 @@ impl Run<'_> {
 
     /// Files first, then the steps' own scripts, so that a run that was started has everything.
     async fn begin(&self, stale_sentinel: bool) -> Result<(), Failure> {
-        (self.tell)(Progress::Uploading);
+        (self.tell)(&Progress::Uploading);
         let stale = if stale_sentinel { "yes" } else { "no" };
         let making = format!("preparing {}", self.job.working_dir);
         self.shell
@@ -198,7 +198,7 @@ impl Run<'_> {
         append: Option<usize>,
     ) -> Result<(), Failure> {
         // A file for few eyes stands in a directory for few eyes.
-        let private = u32::from_str_radix(mode, 8).is_ok_and(|bits| bits & 0o077 == 0);
+        let private = u32::from_str_radix(mode, 8).is_ok_and(crate::data::is_private);
         let (sum, size) = (hex::encode(Sha256::digest(content)), content.len().to_string());
         let number = append.unwrap_or_default().to_string();
         let variables = [
@@ -218,7 +218,7 @@ impl Run<'_> {
     }
 
     async fn start(&self) -> Result<(), Failure> {
-        (self.tell)(Progress::Step(1));
+        (self.tell)(&Progress::Step(1));
         let steps = self.steps().len().to_string();
         let script = self.script(&[("STEPS", &steps)], START);
         self.shell
@@ -231,23 +231,23 @@ impl Run<'_> {
         let steps = self.steps().len();
         let mut live = self.shell.start(&self.script(&[("STEPS", &steps.to_string())], FOLLOW)).await?;
         loop {
-            let line = tokio::time::timeout(SILENCE, live.line()).await.map_err(|_| {
+            let answer = tokio::time::timeout(SILENCE, live.line()).await.map_err(|_| {
                 Failure::new(Reason::ConnectFailed, "the host has stopped answering while the commands run")
             })??;
-            let Some(line) = line else {
+            let Some(told) = answer else {
                 return Err(Failure::new(
                     Reason::ConnectFailed,
                     "the connection ended while the commands run",
                 ));
             };
-            let mut words = line.split_whitespace();
+            let mut words = told.split_whitespace();
             let what = words.next().unwrap_or_default();
             let numbers: Vec<u64> = words.clone().filter_map(|word| word.parse().ok()).collect();
             let number = |at: usize| numbers.get(at).copied().unwrap_or_default();
             let step = usize::try_from(number(0)).unwrap_or_default();
             match what {
                 "at" => {
-                    (self.tell)(Progress::Step(step));
+                    (self.tell)(&Progress::Step(step));
                     self.in_time(step, number(1), number(2)).await?;
                 }
                 "ran" if words.next() == Some("sentinel") => return Ok(()),

@@ -54,7 +54,7 @@ fn hide(word: &str, lower: &str) -> String {
             let gap = rest.len() - rest.trim_start_matches(['"', '\'', '_', '-']).len();
             let value = &rest[gap..];
             if value.starts_with(['=', ':']) && value.len() > 1 {
-                return format!("{}{HIDDEN}", &word[..at + before.len() + gap + 1]);
+                return format!("{}{HIDDEN}", &word[..=at + before.len() + gap]);
             }
         }
     }

@@ -34,7 +34,10 @@ impl Script {
     pub(super) fn new(variables: &[(&str, &str)], body: &str) -> Self {
         let mut text = String::new();
         for (name, value) in variables {
-            text.push_str(&format!("{name}={}\n", quote(value)));
+            text.push_str(name);
+            text.push('=');
+            text.push_str(&quote(value));
+            text.push('\n');
         }
         text.push_str(COMMON);
         text.push_str(body);

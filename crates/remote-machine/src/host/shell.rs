@@ -10,7 +10,7 @@ use crate::failure::{Failure, Reason};
 use crate::ssh::{Connection, Live, Output};
 
 /// For the small scripts: they take milliseconds, and a host under load some seconds.
-pub(super) const SHORT: Duration = Duration::from_secs(60);
+pub(super) const SHORT: Duration = Duration::from_mins(1);
 
 /// A connection with the way to privileges.
 pub(super) struct Shell<'a> {

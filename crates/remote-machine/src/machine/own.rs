@@ -68,7 +68,10 @@ impl RemoteMachines {
                     force: observed.wished(FORCE_PROVISION),
                 };
                 self.start(pass, observed, Work::Provision, |reporter| async move {
-                    let done = provision(&access, &job, &|progress| reporter.progress(progress)).await?;
+                    let done = provision(&access, &job, &|progress: &crate::host::Progress| {
+                        reporter.progress(progress);
+                    })
+                    .await?;
                     Ok(State::Provisioned { host: done.host })
                 });
                 Ok(true)

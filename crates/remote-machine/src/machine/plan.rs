@@ -183,7 +183,7 @@ fn own_part(remote: &RemoteMachine, new: &[(&str, &String)], provider_id: Option
         name,
         &remote.metadata,
         remote.metadata.uid.as_deref(),
-        body,
+        &body,
     ))
 }
 
@@ -193,7 +193,7 @@ fn partial(
     name: &str,
     near: &kube::core::ObjectMeta,
     uid: Option<&str>,
-    body: Value,
+    body: &Value,
 ) -> DynamicObject {
     let mut object = DynamicObject::new(name, resource);
     object.metadata.namespace.clone_from(&near.namespace);
@@ -241,7 +241,7 @@ fn copy_metadata(remote: &RemoteMachine, machine: &MachineFacts) -> Option<Effec
     }
     let resource = ApiResource::erase::<cluster_api::Machine>(&());
     let body = json!({ "metadata": metadata });
-    Some(Effect::apply(partial(&resource, &machine.name, &remote.metadata, Some(&machine.uid), body)))
+    Some(Effect::apply(partial(&resource, &machine.name, &remote.metadata, Some(&machine.uid), &body)))
 }
 
 /// 4.3: keys of tools and of Kubernetes do not travel.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// Section 3: from five seconds, doubling, to five minutes.
 const FIRST: Duration = Duration::from_secs(5);
-const LAST: Duration = Duration::from_secs(300);
+const LAST: Duration = Duration::from_mins(5);
 /// What cannot be watched (a Secret without our label) is looked at this often: the fallback poll of section 3 is 60 s
 /// at most, and a person who has just corrected a key is watching.
 pub(super) const LOOK_AGAIN: Duration = Duration::from_secs(15);

@@ -123,10 +123,9 @@ impl Connection {
                 match message {
                     ChannelMsg::Data { data } if out.len() < MOST_OUTPUT => out.extend_from_slice(&data),
                     ChannelMsg::ExtendedData { data, .. } if err.len() < MOST_OUTPUT => {
-                        err.extend_from_slice(&data)
+                        err.extend_from_slice(&data);
                     }
                     ChannelMsg::ExitStatus { exit_status } => output.code = Some(exit_status),
-                    ChannelMsg::ExitSignal { .. } => {}
                     ChannelMsg::Close => {
                         output.out = String::from_utf8_lossy(&out).into_owned();
                         output.err = String::from_utf8_lossy(&err).into_owned();
@@ -270,7 +269,7 @@ async fn login(handle: &mut Handle<Guard>, target: &Target, key: &UserKey) -> Re
                 _ => HashAlg::Sha256,
             };
             let mut signer = rsa.clone();
-            let signed = match certificate {
+            let outcome = match certificate {
                 Some(certificate) => {
                     handle
                         .authenticate_certificate_with(user, certificate.clone(), Some(hash), &mut signer)
@@ -282,7 +281,7 @@ async fn login(handle: &mut Handle<Guard>, target: &Target, key: &UserKey) -> Re
                         .await
                 }
             };
-            signed.map_err(|fault| match fault {
+            outcome.map_err(|fault| match fault {
                 SignFault::Gone => lost(),
                 SignFault::Sign => Failure::new(Reason::SSHKeyInvalid, "the RSA key does not sign"),
             })?
