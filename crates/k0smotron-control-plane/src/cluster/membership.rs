@@ -125,7 +125,8 @@ pub enum Act {
 }
 
 impl View {
-    /// Whether etcd must be asked: only while something changes, or to learn who the members are (9.4).
+    /// Whether etcd must be asked: only while something changes, or to learn who the members are (9.4). A member
+    /// that is not Ready may be one no more: its removal is followed by the record, and a kill can come between.
     pub fn needs_live(&self) -> bool {
         let Some(record) = &self.record else { return !self.claims.is_empty() };
         let size = i32::try_from(record.members.len()).unwrap_or_default();
@@ -136,7 +137,10 @@ impl View {
                     || size < self.wanted
                     || (size > self.wanted && self.may_shrink)
                     || self.replicas.is_some_and(|replicas| replicas != record.pods())
+                    // A pod without a member between others.
+                    || record.pods() != size
                     || record.members.iter().any(|member| self.lost(record, &member.name))
+                    || record.members.iter().any(|member| member.claim.is_empty() || !self.ready(&member.name))
                     || self.claims.iter().any(|claim| record.retired.contains(&claim.uid))
                     || self.replace.is_none() && record.replaced.is_some()
             }
@@ -179,11 +183,7 @@ impl View {
     pub fn next(&self) -> Act {
         let Some(record) = &self.record else { return self.without_record() };
         let Some(live) = &self.live else {
-            return if self.needs_live() {
-                Act::Ask("no member of etcd answers".to_owned())
-            } else {
-                self.resting(record)
-            };
+            return self.unasked(record);
         };
         if record.phase == Phase::Bootstrapping {
             return self.birth(record, live);
@@ -220,11 +220,17 @@ impl View {
     }
 
     /// What can be said without etcd.
-    fn resting(&self, record: &Record) -> Act {
-        match record.phase {
-            Phase::Bootstrapping => Act::Wait("the first members start".to_owned()),
-            Phase::Running => Act::Nothing,
+    fn unasked(&self, record: &Record) -> Act {
+        if record.phase == Phase::Bootstrapping {
+            let words = "the first members start".to_owned();
+            return if self.needs_live() { Act::Ask(words) } else { Act::Wait(words) };
         }
+        let healthy = record.members.iter().filter(|member| self.ready(&member.name)).count();
+        if healthy < quorum(record.members.len()) {
+            // Asking is of no use, and no act is allowed.
+            return Act::QuorumLost(words_of_loss(healthy, record.members.len()));
+        }
+        if self.needs_live() { Act::Ask("no member of etcd answers".to_owned()) } else { Act::Nothing }
     }
 
     fn birth(&self, record: &Record, live: &Live) -> Act {
@@ -241,10 +247,19 @@ impl View {
 
     fn learner(&self, record: &Record, live: &Live, learner: &Member) -> Act {
         let name = &learner.name;
-        let since =
-            record.joining.as_ref().filter(|joining| joining.id == learner.id).map(|joining| joining.since);
-        let joining =
-            Joining { name: name.clone(), id: learner.id.clone(), since: since.unwrap_or(self.now) };
+        let known = record.joining.as_ref().filter(|joining| joining.id == learner.id);
+        let now = self.claims.iter().find(|claim| claim.pod == *name && !claim.lost).map(|claim| claim.uid.clone());
+        // Written down before it may vote: from then on another claim means that its data is lost.
+        let claim = match known.map(|known| &known.claim) {
+            Some(claim) if !claim.is_empty() => claim.clone(),
+            _ => now.clone().filter(|_| learner.started).unwrap_or_default(),
+        };
+        let joining = Joining {
+            name: name.clone(),
+            id: learner.id.clone(),
+            since: known.map_or(self.now, |known| known.since),
+            claim,
+        };
         let written = self.recorded(live, Some(record), Some(joining.clone()));
         let voters: Vec<&Member> = live.members.iter().filter(|member| !member.learner).collect();
         let healthy = voters.iter().filter(|member| self.ready(&member.name)).count();
@@ -256,6 +271,9 @@ impl View {
         }
         if joining.since.checked_add(CATCH_UP).is_ok_and(|until| until <= self.now) {
             return Act::Remove(learner.clone(), "it did not catch up within ten minutes");
+        }
+        if !joining.claim.is_empty() && now.as_ref() != Some(&joining.claim) {
+            return Act::Remove(learner.clone(), "its data is lost");
         }
         let needed = written.pods();
         if self.replicas.is_some_and(|replicas| replicas < needed) {
@@ -298,28 +316,31 @@ impl View {
         })
     }
 
+    /// Dead members are removed first: they hold up everything else. Then pods whose member was removed join
+    /// again, one at a time. A member that lives and shall be replaced comes last.
     fn replacement(&self, voters: &[&Member], lost: &[&&Member], healthy: usize) -> Option<Act> {
-        // A pod without a member: removed before, its data not yet gone, or not yet joined again.
+        let (alive, dead): (Vec<&Member>, Vec<&Member>) = lost.iter().copied().copied().partition(|member| self.ready(&member.name));
+        if let Some(member) = dead.first() {
+            if voters.len() == 1 || healthy < quorum(voters.len()) {
+                return Some(Act::QuorumLost(words_of_loss(healthy, voters.len())));
+            }
+            return Some(Act::Remove((*member).clone(), "its data is lost"));
+        }
         let orphan = (0..self.replicas.unwrap_or_default())
             .map(|ordinal| format!("{}-{ordinal}", self.set))
             .find(|name| voters.iter().all(|member| member.name != *name));
         if let Some(name) = orphan {
-            if healthy < voters.len() {
-                return Some(Act::Wait(format!("all members must be healthy before {name} joins again")));
-            }
-            return Some(Act::AddLearner(name));
+            return Some(if healthy < voters.len() {
+                Act::Wait(format!("all members must be healthy before {name} joins again"))
+            } else {
+                Act::AddLearner(name)
+            });
         }
-        let member = lost.first()?;
-        let others = voters.iter().filter(|other| other.id != member.id && self.ready(&other.name)).count();
-        let left = voters.len() - 1;
-        if left == 0 || others < quorum(voters.len()) {
-            return Some(Act::QuorumLost(words_of_loss(others, voters.len())));
+        let member = *alive.first()?;
+        if voters.len() == 1 || healthy - 1 < quorum(voters.len()) {
+            return Some(Act::Wait(format!("{} of {} members are healthy; too few to replace {}", healthy, voters.len(), member.name)));
         }
-        Some(if member.leader {
-            Act::MoveLeader((**member).clone())
-        } else {
-            Act::Remove((**member).clone(), "its data is lost")
-        })
+        Some(if member.leader { Act::MoveLeader(member.clone()) } else { Act::Remove(member.clone(), "a person asked for it") })
     }
 
     fn resize(&self, voters: &[&Member], healthy: usize) -> Act {
@@ -375,8 +396,14 @@ impl View {
                 .find(|known| known.name == member.name && (known.id.is_empty() || known.id == member.id))?;
             (!same.claim.is_empty()).then(|| same.claim.clone())
         };
+        let joined = |member: &Member| {
+            let joining = before?.joining.as_ref().filter(|joining| joining.id == member.id)?;
+            (!joining.claim.is_empty()).then(|| joining.claim.clone())
+        };
+        // Only a member that runs tells that its data is on the claim of its name.
         let now = |member: &Member| {
-            let claim = self.claims.iter().find(|claim| claim.pod == member.name && !claim.lost);
+            let runs = self.ready(&member.name);
+            let claim = self.claims.iter().find(|claim| runs && claim.pod == member.name && !claim.lost);
             claim.map(|claim| claim.uid.clone()).unwrap_or_default()
         };
         let members: Vec<_> = voters
@@ -384,7 +411,7 @@ impl View {
             .map(|m| Recorded {
                 name: m.name.clone(),
                 id: m.id.clone(),
-                claim: known(m).unwrap_or_else(|| now(m)),
+                claim: known(m).or_else(|| joined(m)).unwrap_or_else(|| now(m)),
             })
             .collect();
         let gone = before

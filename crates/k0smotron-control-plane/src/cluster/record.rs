@@ -41,6 +41,9 @@ pub struct Joining {
     pub id: String,
     /// When it was written down.
     pub since: Timestamp,
+    /// The uid of the claim with its data, once it has started.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub claim: String,
 }
 
 /// The record.
@@ -127,7 +130,7 @@ mod tests {
     fn once_running_nothing_starts_as_new() {
         let running = Record { phase: Phase::Running, ..Record::of_birth("e", 3) };
         assert!(running.files("p").is_empty());
-        let joining = Joining { name: "e-3".into(), id: "1".into(), since: Timestamp::UNIX_EPOCH };
+        let joining = Joining { name: "e-3".into(), id: "1".into(), since: Timestamp::UNIX_EPOCH, claim: String::new() };
         let grown = Record { joining: Some(joining), ..running };
         assert_eq!(grown.files("p").keys().collect::<Vec<_>>(), ["e-3"]);
         assert!(grown.files("p")["e-3"].starts_with("existing\n"));

@@ -253,13 +253,17 @@ impl World {
             {
                 let others =
                     self.members.iter().filter(|m| !m.2 && m.1 != *ordinal && self.runs(m.1)).count();
-                if others >= quorum(self.voters()) {
+                if others >= quorum(self.voters()) && self.record.is_some() {
                     self.volumes[usize::try_from(*ordinal).unwrap()] = None;
                 }
             }
             Chance::Want(wanted) => self.wanted = *wanted,
-            Chance::Forget if self.record.as_ref().is_some_and(|record| record.phase == Phase::Running) => {
-                self.record = None
+            // A volume that is lost together with the record is told by a person (9.5).
+            Chance::Forget
+                if self.record.as_ref().is_some_and(|record| record.phase == Phase::Running)
+                    && self.healthy() == self.voters() =>
+            {
+                self.record = None;
             }
             Chance::DeleteSet => self.replicas = None,
             Chance::Down(_) | Chance::Lose(_) | Chance::Forget => {}
@@ -315,7 +319,7 @@ proptest! {
             world.turn();
         }
         prop_assert_eq!(world.voters(), usize::try_from(world.wanted).unwrap(), "{:?}, next {:?}", &world, world.view().next());
-        prop_assert_eq!(world.healthy(), world.voters());
+        prop_assert_eq!(world.healthy(), world.voters(), "{:?}, next {:?}", &world, world.view().next());
         prop_assert_eq!(world.replicas, Some(world.wanted));
         prop_assert_eq!(world.view().next(), Act::Nothing);
     }
