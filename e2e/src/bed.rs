@@ -40,7 +40,7 @@ impl Bed {
     /// Starts one, or completes one that runs already.
     pub async fn up(options: BedOptions, progress: &Progress) -> Result<Self> {
         progress.say("building the manager");
-        let manager = repo::build("manager")?;
+        let manager = repo::manager()?;
         let k0s = K0s::find(&options.version)?;
         progress.say(&format!("using {}", k0s.describe()));
         let BedOptions { state, keep, version: _ } = options;

@@ -10,7 +10,7 @@ use crate::k0s::K0s;
 use crate::{run, stand_in};
 
 /// The manager's image.
-pub const MANAGER: &str = "k0s/k0smotron:e2e";
+pub const MANAGER: &str = "docker.io/k0s/k0smotron:e2e";
 /// The default etcd image of hosted control planes.
 const ETCD: &str = "quay.io/k0sproject/etcd:v3.7.1";
 /// The default k0s image of hosted control planes, without its tag.

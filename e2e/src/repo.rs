@@ -16,17 +16,21 @@ pub fn profile() -> String {
     std::env::var("K0SMOTRON_PROFILE").unwrap_or_else(|_| "release".into())
 }
 
-/// Builds a program of the workspace and tells where it is.
-pub fn build(package: &str) -> Result<PathBuf> {
+/// The manager: `K0SMOTRON_MANAGER`, else built now. The whole workspace is selected, as the scripts do, because
+/// another selection would have other features of the same dependencies, and compile them again.
+pub fn manager() -> Result<PathBuf> {
+    if let Some(path) = std::env::var_os("K0SMOTRON_MANAGER").filter(|path| !path.is_empty()) {
+        return Ok(path.into());
+    }
     let profile = profile();
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let status = Command::new(cargo)
         .current_dir(root())
-        .args(["build", "--locked", "--package", package, "--bin", package, "--profile", &profile])
+        .args(["build", "--locked", "--workspace", "--bins", "--profile", &profile])
         .status()
         .context("cannot run cargo")?;
-    ensure!(status.success(), "cargo build --package {package} failed");
+    ensure!(status.success(), "cargo build failed");
     let folder = if profile == "dev" { "debug" } else { &profile };
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
-    Ok(target.join(folder).join(package))
+    Ok(target.join(folder).join("manager"))
 }

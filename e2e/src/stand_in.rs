@@ -80,7 +80,7 @@ pub fn bundle(version: &str) -> Result<PathBuf> {
 pub fn pod_files(bundle: &Path) -> Result<Vec<(PathBuf, String)>> {
     let list = bundle.join("pod-files.txt");
     let text = fs::read_to_string(&list).with_context(|| format!("cannot read {}", list.display()))?;
-    let pairs = text.lines().filter_map(|line| line.split_once(' '));
+    let pairs = text.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.split_once(' '));
     Ok(pairs.map(|(source, target)| (PathBuf::from(source), target.trim().to_owned())).collect())
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
+use crate::gates::unquoted;
 use crate::mode::Mode;
 
 /// k0smotron: k0s control planes in pods and on machines, by Cluster API.
@@ -148,6 +149,11 @@ impl Flags {
     /// The namespaces, none meaning all.
     pub fn namespaces(&self) -> Vec<String> {
         self.namespace.split(',').map(str::trim).filter(|one| !one.is_empty()).map(ToOwned::to_owned).collect()
+    }
+
+    /// The value of `--watch-filter`, if there is one.
+    pub fn filter(&self) -> Option<String> {
+        Some(unquoted(&self.watch_filter).to_owned()).filter(|value| !value.is_empty())
     }
 
     /// Where metrics are served, if anywhere, and whether in plain text without authentication.

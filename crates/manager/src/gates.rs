@@ -27,7 +27,8 @@ pub fn parse(text: &str) -> (BTreeMap<&'static str, bool>, Option<String>) {
     (gates, None)
 }
 
-fn unquoted(text: &str) -> &str {
+/// Without blanks around it and without a pair of quotes: clusterctl's way to say "nothing".
+pub fn unquoted(text: &str) -> &str {
     let text = text.trim();
     ['"', '\''].iter().find_map(|quote| text.strip_prefix(*quote)?.strip_suffix(*quote)).unwrap_or(text)
 }

@@ -38,8 +38,7 @@ async fn serve(flags: &Flags) -> anyhow::Result<()> {
     let metrics = Metrics::new();
     let client = reconcile::client(config(flags).await?, &metrics)?;
     let namespaces = flags.namespaces();
-    let watch_filter = Some(flags.watch_filter.clone()).filter(|value| !value.is_empty());
-    let scope = Scope { namespaces: namespaces.clone(), watch_filter };
+    let scope = Scope { namespaces: namespaces.clone(), watch_filter: flags.filter() };
     let context = Context::new(client, scope, metrics, stop.clone(), flags.shutdown_grace);
 
     reconcile::serve_health(&context, flags.health_probe_bind_address).await?;
@@ -80,7 +79,7 @@ async fn start(context: &Context, flags: &Flags) {
     if present {
         context.watch_clusters();
     }
-    let children = Children::new(context, flags.kubeconfig.is_none());
+    let children = Children::new(context, in_a_pod());
     if mode.hosted() {
         start_hosted(context, flags, &children);
     }
@@ -138,8 +137,13 @@ fn start_with_core(context: &Context, flags: &Flags, children: &Children) {
     if mode.infrastructure() {
         let options = remote_machine::machine::Options { concurrency, hosts: usize::from(flags.remote_concurrency) };
         context.spawn(remote_machine::machine::run(context.clone(), options));
-        context.spawn(remote_machine::cluster::run(context.clone(), concurrency));
+        context.spawn(remote_machine::cluster::run(context.clone(), remote_machine::cluster::Options { concurrency }));
     }
+}
+
+/// Every pod has this variable; Services of the management cluster are reachable by name there only.
+fn in_a_pod() -> bool {
+    std::env::var_os("KUBERNETES_SERVICE_HOST").is_some()
 }
 
 async fn config(flags: &Flags) -> anyhow::Result<Config> {
@@ -153,7 +157,7 @@ async fn config(flags: &Flags) -> anyhow::Result<Config> {
 }
 
 fn lease(flags: &Flags, namespaces: &[String]) -> anyhow::Result<LeaseOptions> {
-    let derived = || flags.enable_controller.lease(&flags.watch_filter, namespaces);
+    let derived = || flags.enable_controller.lease(&flags.filter().unwrap_or_default(), namespaces);
     let namespace = flags.leader_election_namespace.clone().or_else(own_namespace);
     Ok(LeaseOptions {
         name: flags.leader_election_id.clone().unwrap_or_else(derived),

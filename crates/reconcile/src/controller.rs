@@ -57,6 +57,9 @@ pub trait Controller: Send + Sync + 'static {
     /// The condition that tells of an effect that failed: False, `ApplyFailed`, the error in words.
     const FAILURE_CONDITION: Option<&'static str> = None;
 
+    /// Whether pauses are told in the condition `Paused`. Of a kind whose status is another controller's they are not.
+    const TELLS_PAUSE: bool = true;
+
     /// Every read of a pass, once, through `pass` (caches, or live when it was made for a disruptive step).
     /// Being unreachable is an observation; an error is for what the observation cannot do without.
     fn observe(&self, pass: &Pass<Self::Kind>)

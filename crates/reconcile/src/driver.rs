@@ -206,6 +206,9 @@ impl<C: Controller> Driver<C> {
 
     async fn look(&self, key: &Key, entry: &Entry<C::Kind>, writer: &Arc<Writer>) -> Result<Next, Failure> {
         if let Some(why) = self.paused(entry) {
+            if !C::TELLS_PAUSE {
+                return Ok(Next::OnChange);
+            }
             let mut conditions = live_conditions(&entry.fact)?;
             conditions.retain(|condition| condition["type"] != "Paused");
             let paused = status::conditions(
@@ -349,7 +352,7 @@ impl<C: Controller> Driver<C> {
         }
         if !plan.conditions.is_empty() {
             let mut all = plan.conditions.clone();
-            if !all.iter().any(|condition| condition.type_ == "Paused") {
+            if C::TELLS_PAUSE && !all.iter().any(|condition| condition.type_ == "Paused") {
                 all.push(pause::condition(None));
             }
             set(

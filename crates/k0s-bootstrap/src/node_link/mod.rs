@@ -66,6 +66,8 @@ impl Controller for NodeLink {
 
     const NAME: &'static str = "nodelink";
     const FINALIZER: Option<&'static str> = None;
+    // A Machine's status is core's.
+    const TELLS_PAUSE: bool = false;
 
     async fn observe(&self, pass: &Pass<Machine>) -> anyhow::Result<Observed> {
         self.look(pass).await

@@ -80,9 +80,10 @@ fn args(bundle: Bundle) -> Vec<String> {
         format!("--enable-controller={}", bundle.mode()),
     ];
     if bundle.is_provider() {
-        // Variables of clusterctl, each with a default; a plain apply has no such step.
-        args.push("--feature-gates=${K0SMOTRON_FEATURE_GATES:=}".to_owned());
-        args.push("--watch-filter=${K0SMOTRON_WATCH_FILTER:=}".to_owned());
+        // Variables of clusterctl, which takes an empty default for none: hence a pair of quotes, which the
+        // manager drops, as the Go bundles have it. A plain apply has no variables.
+        args.push(r#"--feature-gates=${K0SMOTRON_FEATURE_GATES:=""}"#.to_owned());
+        args.push(r#"--watch-filter=${K0SMOTRON_WATCH_FILTER:=""}"#.to_owned());
         args.push("--log-level=${K0SMOTRON_LOG_LEVEL:=info}".to_owned());
     }
     args

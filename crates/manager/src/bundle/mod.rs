@@ -13,8 +13,8 @@ use serde_json::Value;
 use api::crd;
 use api::kinds::{Component, KINDS, Kind};
 
-/// The image of unreleased bundles.
-pub const PLACEHOLDER_IMAGE: &str = "k0s/k0smotron:latest";
+/// The image of unreleased bundles. It names its registry, because clusterctl refuses an image that does not.
+pub const PLACEHOLDER_IMAGE: &str = "docker.io/k0s/k0smotron:latest";
 /// The namespace of every bundle.
 pub const NAMESPACE: &str = "k0smotron";
 const PROVIDER_LABEL: (&str, &str) = ("cluster.x-k8s.io/provider", "k0sproject-k0smotron");

@@ -7,6 +7,7 @@ use super::{Bundle, NAMESPACE};
 
 const READ: &[&str] = &["get", "list", "watch"];
 const GET: &[&str] = &["get"];
+const LIST: &[&str] = &["list"];
 const PATCH: &[&str] = &["patch"];
 const UPDATE: &[&str] = &["update"];
 const READ_PATCH: &[&str] = &["get", "list", "watch", "patch"];
@@ -29,8 +30,11 @@ const COMMON: &[Rule] = &[
 const BOOTSTRAP: &[Rule] = &[
     ("", &["secrets"], OWN),
     ("", &["configmaps"], GET),
-    ("cluster.x-k8s.io", &["clusters", "machinepools"], READ),
-    ("cluster.x-k8s.io", &["machines"], READ),
+    // The way to a hosted control plane is its Service (H-22).
+    ("", &["services"], LIST),
+    ("cluster.x-k8s.io", &["clusters", "machines", "machinepools"], READ),
+    // The condition NodeLinked.
+    ("cluster.x-k8s.io", &["machines/status"], PATCH),
     ("bootstrap.cluster.x-k8s.io", &["k0sworkerconfigs"], READ_PATCH),
     ("bootstrap.cluster.x-k8s.io", &["k0sworkerconfigs/status"], PATCH),
     ("bootstrap.cluster.x-k8s.io", &["k0sworkerconfigs/finalizers"], UPDATE),
@@ -58,8 +62,10 @@ const CONTROL_PLANE: &[Rule] = &[
 ];
 
 const INFRASTRUCTURE: &[Rule] = &[
-    ("", &["secrets"], &["get", "create", "patch", "delete"]),
+    ("", &["secrets"], READ),
+    ("", &["services"], LIST),
     ("cluster.x-k8s.io", &["clusters", "machines"], READ),
+    ("cluster.x-k8s.io", &["machines/status"], PATCH),
     ("infrastructure.cluster.x-k8s.io", &["remotemachines", "remoteclusters"], READ_PATCH),
     ("infrastructure.cluster.x-k8s.io", &["remotemachines/status", "remoteclusters/status"], PATCH),
     ("infrastructure.cluster.x-k8s.io", &["remotemachines/finalizers", "remoteclusters/finalizers"], UPDATE),
