@@ -24,7 +24,7 @@ install)
   printf '[Service]\nExecStart=/usr/local/bin/k0s-sleep 1000000\n' > $unit; cp /bin/sleep /usr/local/bin/k0s-sleep
   systemctl daemon-reload ;;
 start) systemctl start k0sworker ;;
-reset) [ "$(systemctl is-active k0sworker)" != active ]; rm -rf /var/lib/k0s $unit /usr/local/bin/k0s-sleep; systemctl daemon-reload ;;
+reset) [ "$(systemctl is-active k0sworker)" != active ]; rm -rf /var/lib/k0s/* $unit /usr/local/bin/k0s-sleep; systemctl daemon-reload ;;
 esac
 "#;
 

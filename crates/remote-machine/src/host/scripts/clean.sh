@@ -26,7 +26,7 @@ elif [ -e "$script" ]; then
 fi
 if [ -n "$k0s" ]; then
   eval "set -- $RESET_ARGS"
-  if [ -e "$unit" ] || [ -e "$script" ] || [ -d "$DATA_DIR" ]; then
+  if [ -e "$unit" ] || [ -e "$script" ] || data_left; then
     "$k0s" reset "$@" > "$o" 2>&1 < /dev/null || fail "k0s reset ended with exit code $?: $(last)"
   fi
 fi

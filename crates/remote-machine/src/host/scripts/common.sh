@@ -15,6 +15,8 @@ born() {
 # Whether the process recorded as "id birth" lives.
 lives() { [ -n "${1:-}" ] && [ -n "${2:-}" ] && [ "$(born "$1")" = "$2" ]; }
 running() { [ -s "$1/pid" ] && read -r r_pid r_born < "$1/pid" && lives "$r_pid" "$r_born"; }
+# Whether k0s' data directory holds anything; the directory itself may be a disk of its own.
+data_left() { ls -A "$DATA_DIR" 2>/dev/null | grep -qvx 'lost+found'; }
 pause() { sleep 0.2 2>/dev/null || sleep 1; }
 # Short sections in which the lock is looked at and taken. One that is older than a minute was left by a crash.
 enter() {

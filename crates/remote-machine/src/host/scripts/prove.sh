@@ -6,6 +6,6 @@ done
 for f in /etc/systemd/system/k0scontroller.service /etc/systemd/system/k0sworker.service /etc/init.d/k0scontroller /etc/init.d/k0sworker; do
   [ -e "$f" ] && echo "left service $f"
 done
-[ -d "$DATA_DIR" ] && echo "left data directory $DATA_DIR"
+data_left && echo "left data directory $DATA_DIR"
 [ -e "$SENTINEL" ] && echo "left sentinel $SENTINEL"
 echo end
