@@ -146,7 +146,11 @@ fn suit_this_box(object: &mut Value) {
             object["spec"]["k0sConfig"] = json!({
                 "apiVersion": "k0s.k0sproject.io/v1beta1",
                 "kind": "ClusterConfig",
-                "spec": { "workerProfiles": [{ "name": "default", "values": { "failCgroupV1": false } }] },
+                "spec": { "workerProfiles": [{ "name": "default", "values": {
+                    "failCgroupV1": false,
+                    // A box that is nearly full is no reason to evict a demo's pods.
+                    "evictionHard": { "imagefs.available": "1%", "nodefs.available": "1%", "memory.available": "50Mi" },
+                } }] },
             });
         }
         Some("K0sWorkerConfig") => {

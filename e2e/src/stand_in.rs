@@ -57,17 +57,18 @@ pub fn bundle(version: &str) -> Result<PathBuf> {
     let work = folder.with_extension("partial");
     let _ = fs::remove_dir_all(&work);
     fs::create_dir_all(&work).with_context(|| format!("cannot make {}", work.display()))?;
-    let program = work.join("build-k0s");
+    let programs = work.join("build");
+    fs::create_dir_all(&programs)?;
     let built = Command::new("go")
         .current_dir(&source)
         .env("CGO_ENABLED", "0")
         .args(["build", "-trimpath", "-ldflags", "-s -w", "-o"])
-        .arg(&program)
-        .arg(".")
+        .arg(&programs)
+        .args([".", "./network-agent"])
         .status()
         .context("cannot run go")?;
     ensure!(built.success(), "go build of the k0s stand-in failed");
-    let (program, out) = (program.display().to_string(), work.display().to_string());
+    let (program, out) = (programs.join("k0s-stand-in").display().to_string(), work.display().to_string());
     run::output(&program, &["make-bundle", "--bin", &folders.join(","), "--out", &out, "--play", version])?;
     // The bundle names its files by their paths: it is remade in place rather than moved.
     fs::rename(&work, &folder)?;

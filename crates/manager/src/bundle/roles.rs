@@ -64,7 +64,9 @@ const CONTROL_PLANE: &[Rule] = &[
 const INFRASTRUCTURE: &[Rule] = &[
     ("", &["secrets"], READ),
     ("", &["services"], LIST),
-    ("cluster.x-k8s.io", &["clusters", "machines"], READ),
+    ("cluster.x-k8s.io", &["clusters"], READ),
+    // Labels of a host are copied to its Machine.
+    ("cluster.x-k8s.io", &["machines"], READ_PATCH),
     ("cluster.x-k8s.io", &["machines/status"], PATCH),
     ("infrastructure.cluster.x-k8s.io", &["remotemachines", "remoteclusters"], READ_PATCH),
     ("infrastructure.cluster.x-k8s.io", &["remotemachines/status", "remoteclusters/status"], PATCH),
