@@ -201,7 +201,7 @@ impl Hosted {
         match outcome {
             Ok(()) => {
                 self.remember(&pass.key, |memory| {
-                    (memory.pushed, memory.push_failed) = (Some(config.clone()), None)
+                    (memory.pushed, memory.push_failed) = (Some(config.clone()), None);
                 });
                 Ok(true)
             }

@@ -194,7 +194,7 @@ fn control_plane_restart(
     let etcd_is_well = match &situation.membership {
         None => true,
         Some(view) => {
-            let Some(members) = view.record.as_ref().map(|record| record.members.len()) else { return None };
+            let members = view.record.as_ref()?.members.len();
             let ready = view.pods.iter().filter(|pod| pod.ready).count();
             let quorum = super::membership::quorum(members);
             let whole = *act == Act::Nothing && *etcd_next == Restart::Nothing && ready >= members;

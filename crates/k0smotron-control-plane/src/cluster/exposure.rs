@@ -68,16 +68,14 @@ pub fn exposure(
             Some(address) => (at(address.clone(), None), None),
             None => (waiting(&format!("Service {} has no load balancer address yet", service.name)), None),
         },
-        ServiceType::NodePort => match choose(nodes, known, now) {
-            Some((node, until)) => {
-                let address = node.fact.address.clone().unwrap_or_default();
-                (at(address, Some(node.name.clone())), until)
-            }
-            None => {
+        ServiceType::NodePort => {
+            let Some((node, until)) = choose(nodes, known, now) else {
                 let words = "no node of the hosting cluster is Ready, schedulable and has an address";
-                (Exposure::Waiting("NoReadyNode", words.to_owned()), None)
-            }
-        },
+                return (Exposure::Waiting("NoReadyNode", words.to_owned()), None);
+            };
+            let address = node.fact.address.clone().unwrap_or_default();
+            (at(address, Some(node.name.clone())), until)
+        }
     }
 }
 

@@ -37,7 +37,7 @@ impl SetFact {
 }
 
 /// Reads a StatefulSet.
-#[allow(clippy::unnecessary_wraps)] // the shape of a reduction
+#[allow(clippy::unnecessary_wraps, clippy::needless_pass_by_value)] // the shape of a reduction
 pub fn set(object: DynamicObject) -> anyhow::Result<SetFact> {
     let (spec, status) = (&object.data["spec"], &object.data["status"]);
     Ok(SetFact {
@@ -69,7 +69,7 @@ pub struct PodFact {
 }
 
 /// Reads a pod.
-#[allow(clippy::unnecessary_wraps)] // the shape of a reduction
+#[allow(clippy::unnecessary_wraps, clippy::needless_pass_by_value)] // the shape of a reduction
 pub fn pod(object: DynamicObject) -> anyhow::Result<PodFact> {
     let (spec, status) = (&object.data["spec"], &object.data["status"]);
     let condition = |type_: &str| status["conditions"].as_array()?.iter().find(|one| one["type"] == type_);
@@ -134,7 +134,7 @@ pub struct ServiceFact {
 }
 
 /// Reads a Service.
-#[allow(clippy::unnecessary_wraps)] // the shape of a reduction
+#[allow(clippy::unnecessary_wraps, clippy::needless_pass_by_value)] // the shape of a reduction
 pub fn service(object: DynamicObject) -> anyhow::Result<ServiceFact> {
     let (spec, status) = (&object.data["spec"], &object.data["status"]);
     let ports = spec["ports"].as_array().into_iter().flatten();
@@ -227,7 +227,7 @@ pub struct ConfigMapFact {
 }
 
 /// Reads a ConfigMap.
-#[allow(clippy::unnecessary_wraps)] // the shape of a reduction
+#[allow(clippy::unnecessary_wraps, clippy::needless_pass_by_value)] // the shape of a reduction
 pub fn config_map(object: DynamicObject) -> anyhow::Result<ConfigMapFact> {
     let Some(data) = object.data["data"].as_object() else { return Ok(ConfigMapFact::default()) };
     let members = data.get("members.json").map(text);
@@ -248,7 +248,7 @@ pub struct ClaimFact {
 }
 
 /// Reads a volume claim.
-#[allow(clippy::unnecessary_wraps)] // the shape of a reduction
+#[allow(clippy::unnecessary_wraps, clippy::needless_pass_by_value)] // the shape of a reduction
 pub fn claim(object: DynamicObject) -> anyhow::Result<ClaimFact> {
     Ok(ClaimFact { phase: text(&object.data["status"]["phase"]) })
 }
@@ -268,7 +268,7 @@ pub struct NodeFact {
 }
 
 /// Reads a node.
-#[allow(clippy::unnecessary_wraps)] // the shape of a reduction
+#[allow(clippy::unnecessary_wraps, clippy::needless_pass_by_value)] // the shape of a reduction
 pub fn node(object: DynamicObject) -> anyhow::Result<NodeFact> {
     let status = &object.data["status"];
     let ready = status["conditions"].as_array().into_iter().flatten().find(|one| one["type"] == "Ready");

@@ -74,6 +74,7 @@ fn certificates(wanted: &Wanted<'_>, purposes: &[CertificateType]) -> Value {
     Value::Object(purposes.iter().filter_map(named).collect::<Map<_, _>>())
 }
 
+#[allow(clippy::needless_pass_by_value)] // small constants
 fn other<T: PartialEq>(value: T, default: T) -> Option<T> {
     (value != default).then_some(value)
 }

@@ -159,6 +159,7 @@ impl Origin {
     }
 
     /// An object with labels and annotations of its own.
+    #[allow(clippy::needless_pass_by_value)] // made for this object; `json!` only borrows
     pub fn object_with(
         &self,
         (api_version, kind): (&str, &str),

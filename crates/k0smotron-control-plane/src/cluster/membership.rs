@@ -124,6 +124,25 @@ pub enum Act {
     Unknown(String),
 }
 
+impl std::fmt::Display for Act {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Nothing => f.write_str("nothing to do"),
+            Self::Record(_) => f.write_str("the record of members is written"),
+            Self::Resize(replicas) => write!(f, "the StatefulSet gets {replicas} replicas"),
+            Self::AddLearner(pod) => write!(f, "{pod} joins as a learner"),
+            Self::Promote(member) => write!(f, "{} becomes a voter when it has caught up", member.name),
+            Self::MoveLeader(member) => write!(f, "leadership moves off {}", member.name),
+            Self::Remove(member, why) => write!(f, "{} is removed: {why}", member.name),
+            Self::DeleteClaim(pod) => write!(f, "the old volume of {pod} goes"),
+            Self::DeletePod(pod) => write!(f, "{pod} is made anew"),
+            Self::Wait(words) | Self::Ask(words) | Self::QuorumLost(words) | Self::Unknown(words) => {
+                f.write_str(words)
+            }
+        }
+    }
+}
+
 impl View {
     /// Whether etcd must be asked: only while something changes, or to learn who the members are (9.4). A member
     /// that is not Ready may be one no more: its removal is followed by the record, and a kill can come between.
@@ -248,7 +267,8 @@ impl View {
     fn learner(&self, record: &Record, live: &Live, learner: &Member) -> Act {
         let name = &learner.name;
         let known = record.joining.as_ref().filter(|joining| joining.id == learner.id);
-        let now = self.claims.iter().find(|claim| claim.pod == *name && !claim.lost).map(|claim| claim.uid.clone());
+        let now =
+            self.claims.iter().find(|claim| claim.pod == *name && !claim.lost).map(|claim| claim.uid.clone());
         // Written down before it may vote: from then on another claim means that its data is lost.
         let claim = match known.map(|known| &known.claim) {
             Some(claim) if !claim.is_empty() => claim.clone(),
@@ -319,7 +339,8 @@ impl View {
     /// Dead members are removed first: they hold up everything else. Then pods whose member was removed join
     /// again, one at a time. A member that lives and shall be replaced comes last.
     fn replacement(&self, voters: &[&Member], lost: &[&&Member], healthy: usize) -> Option<Act> {
-        let (alive, dead): (Vec<&Member>, Vec<&Member>) = lost.iter().copied().copied().partition(|member| self.ready(&member.name));
+        let (alive, dead): (Vec<&Member>, Vec<&Member>) =
+            lost.iter().copied().copied().partition(|member| self.ready(&member.name));
         if let Some(member) = dead.first() {
             if voters.len() == 1 || healthy < quorum(voters.len()) {
                 return Some(Act::QuorumLost(words_of_loss(healthy, voters.len())));
@@ -338,9 +359,18 @@ impl View {
         }
         let member = *alive.first()?;
         if voters.len() == 1 || healthy - 1 < quorum(voters.len()) {
-            return Some(Act::Wait(format!("{} of {} members are healthy; too few to replace {}", healthy, voters.len(), member.name)));
+            return Some(Act::Wait(format!(
+                "{} of {} members are healthy; too few to replace {}",
+                healthy,
+                voters.len(),
+                member.name
+            )));
         }
-        Some(if member.leader { Act::MoveLeader(member.clone()) } else { Act::Remove(member.clone(), "a person asked for it") })
+        Some(if member.leader {
+            Act::MoveLeader(member.clone())
+        } else {
+            Act::Remove(member.clone(), "a person asked for it")
+        })
     }
 
     fn resize(&self, voters: &[&Member], healthy: usize) -> Act {
@@ -366,7 +396,7 @@ impl View {
             };
             let alive = self.ready(&last.name);
             let left = voters.len() - 1;
-            let enough = if alive { healthy - 1 >= quorum(left) } else { healthy >= quorum(voters.len()) };
+            let enough = if alive { healthy > quorum(left) } else { healthy >= quorum(voters.len()) };
             if !enough {
                 return Act::Wait(format!(
                     "{healthy} of {} members are healthy; too few to spare one",

@@ -49,11 +49,14 @@ fn living(situation: &Situation<'_>) -> ClusterPlan {
     let mut plan = Plan::nothing(name(&step), words(&step));
     (plan.status, plan.conditions) = status::of(situation, &step);
     plan.said.events = status::events(&plan.conditions);
-    if let Some(at) = situation.timer {
-        plan.next = until(seen, at);
+    plan.said.events.extend(story(situation, &plan.conditions));
+    let (pods, etcd_pods): (Vec<_>, Vec<_>) = (seen.pods.iter().collect(), seen.etcd_pods.iter().collect());
+    let rollouts = [situation.control_plane_rollout(&pods), situation.etcd_rollout(&etcd_pods)];
+    let timers = rollouts.iter().flatten().filter_map(super::rollout::View::timer).chain(situation.timer);
+    for at in timers {
+        plan.next = plan.next.or_sooner(until(seen, at));
     }
     match &step {
-        Step::Refuse(..) => {}
         Step::Open => plan.effects = open(situation),
         // One disruptive act, alone: it is decided again on live reads, and nothing else is done with it.
         Step::RestartControlPlane(going) | Step::RestartEtcd(going) => {
@@ -75,12 +78,54 @@ fn living(situation: &Situation<'_>) -> ClusterPlan {
             }
         }
         Step::Settled => plan.effects = declare(situation, None),
-        Step::Delete(_) | Step::Reject(_) => {}
+        Step::Delete(_) | Step::Reject(_) | Step::Refuse(..) => {}
     }
     if seen.child.as_ref().is_some_and(|child| child.yes().is_none()) {
         plan.next = plan.next.or_sooner(CHILD_AGAIN);
     }
     plan
+}
+
+/// Events that tell the story of a cluster (H-43).
+fn story(situation: &Situation<'_>, conditions: &[reconcile::Condition]) -> Vec<Event> {
+    let seen = situation.seen;
+    let mut events = Vec::new();
+    if !seen.held {
+        events.push(Event::acted("Created", "the objects of the control plane are being made"));
+    }
+    if let (Some(known), Some(endpoint)) = (&seen.status.external_address, situation.endpoint())
+        && *known != endpoint.host
+    {
+        let words = format!(
+            "the API moves from {known} to {}; workers keep the old address until they join anew",
+            endpoint.host
+        );
+        events.push(Event::acted("EndpointChanged", words));
+    }
+    let rolls = |set: &Option<Seen<super::facts::SetFact>>, template: &Option<super::template::Template>| {
+        set.is_some() && template.as_ref().is_some_and(|template| template.is_new)
+    };
+    if rolls(&seen.control_plane, &situation.template) {
+        events.push(Event::acted("RolloutStarted", "control plane pods restart one at a time"));
+    }
+    if rolls(&seen.etcd, &situation.etcd_template) {
+        events.push(Event::acted("RolloutStarted", "etcd pods restart one at a time, the leader last"));
+    }
+    let renewed = situation.certificates.due.iter().map(|leaf| leaf.secret(&situation.wanted));
+    for name in renewed.filter(|name| seen.secret(name).is_some()) {
+        events.push(Event::acted(
+            "CertificateRenewed",
+            format!("the certificate in Secret {name} is issued anew"),
+        ));
+    }
+    let finished =
+        conditions.iter().any(|one| one.type_ == "ControlPlaneUpToDate" && one.status == reconcile::Is::True);
+    if finished && seen.status.version.is_some() {
+        let tell = reconcile::Tell::ConditionChanged("ControlPlaneUpToDate");
+        let note = "all replicas run the wanted revision".to_owned();
+        events.push(Event { warning: false, reason: "RolloutFinished".to_owned(), note, tell });
+    }
+    events
 }
 
 /// What etcd does cannot be watched; it takes about this long.
@@ -360,7 +405,7 @@ fn words(step: &Step) -> String {
         Step::Delete(_) | Step::Reject(_) => String::new(),
         Step::Refuse(_, words) | Step::Wait(_, words, _) => words.clone(),
         Step::Open => "the Service and the keys are made".to_owned(),
-        Step::Membership(act) => format!("{act:?}"),
+        Step::Membership(act) => act.to_string(),
         Step::MoveLeader(pod) => format!("leadership of etcd moves off {pod}"),
         Step::RestartEtcd(going) | Step::RestartControlPlane(going) => {
             format!("{} restarts: {}", going.name, going.why)

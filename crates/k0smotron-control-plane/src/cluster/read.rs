@@ -373,5 +373,5 @@ fn digest(bytes: &[u8]) -> String {
 }
 
 fn all<F: Clone>(entries: Vec<std::sync::Arc<Entry<F>>>) -> Vec<Seen<F>> {
-    entries.iter().map(|entry| Seen::of(entry)).collect()
+    entries.into_iter().map(|entry| Seen::of(&entry)).collect()
 }

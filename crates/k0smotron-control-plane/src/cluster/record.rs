@@ -130,7 +130,12 @@ mod tests {
     fn once_running_nothing_starts_as_new() {
         let running = Record { phase: Phase::Running, ..Record::of_birth("e", 3) };
         assert!(running.files("p").is_empty());
-        let joining = Joining { name: "e-3".into(), id: "1".into(), since: Timestamp::UNIX_EPOCH, claim: String::new() };
+        let joining = Joining {
+            name: "e-3".into(),
+            id: "1".into(),
+            since: Timestamp::UNIX_EPOCH,
+            claim: String::new(),
+        };
         let grown = Record { joining: Some(joining), ..running };
         assert_eq!(grown.files("p").keys().collect::<Vec<_>>(), ["e-3"]);
         assert!(grown.files("p")["e-3"].starts_with("existing\n"));

@@ -147,18 +147,18 @@ impl View<'_> {
 
     /// A pod has run for so long that its certificates are due.
     pub fn due(&self, pod: &Seen<PodFact>, after: SignedDuration) -> bool {
-        self.expires && self.due_at(pod, after).is_some_and(|at| at <= self.now)
+        self.expires && due_at(pod, after).is_some_and(|at| at <= self.now)
     }
 
-    fn due_at(&self, pod: &Seen<PodFact>, after: SignedDuration) -> Option<Timestamp> {
-        pod.fact.running_since?.checked_add(after).ok()
-    }
-
-    /// The next moment at which a timer must look.
+    /// The next moment at which a timer must look: a pod's certificates are due, or its patience ends.
     pub fn timer(&self) -> Option<Timestamp> {
-        if !self.expires {
-            return None;
-        }
-        self.pods.iter().filter_map(|pod| self.due_at(pod, RESTART_DUE)).min()
+        let due = self.pods.iter().filter(|_| self.expires).filter_map(|pod| due_at(pod, RESTART_DUE));
+        let waiting = self.pods.iter().filter(|pod| pod.fact.ready_since.is_none());
+        let late = waiting.filter_map(|pod| self.deadline_of(pod)).filter(|at| *at > self.now);
+        due.chain(late).min()
     }
+}
+
+fn due_at(pod: &Seen<PodFact>, after: SignedDuration) -> Option<Timestamp> {
+    pod.fact.running_since?.checked_add(after).ok()
 }

@@ -44,7 +44,7 @@ impl Default for Options {
 
 impl Options {
     /// A default image in the registry that the operator was told to use.
-    fn from_registry(&self, image: &str) -> String {
+    fn image(&self, image: &str) -> String {
         match (&self.image_registry, image.split_once('/')) {
             (Some(registry), Some((_, path))) => format!("{}/{path}", registry.trim_end_matches('/')),
             _ => image.to_owned(),
@@ -151,7 +151,7 @@ impl<'a> Wanted<'a> {
         let (image, version) = image(spec, running, options, &mut faults);
         let etcd_image = match (spec.own_etcd_image(), running.etcd_image) {
             (Some(image), _) | (None, Some(image)) => image.to_owned(),
-            (None, None) => options.from_registry(ETCD_IMAGE),
+            (None, None) => options.image(ETCD_IMAGE),
         };
         let flags = k0s::controller_flags(&spec.control_plane_flags, &[])
             .map_err(|fault| faults.push(Fault::new("spec.controlPlaneFlags", fault.to_string())))
@@ -254,7 +254,7 @@ fn image(
     let repository = match (spec.own_image(), runs) {
         (Some(own), _) => own.to_owned(),
         (None, Some((repository, _))) => repository.to_owned(),
-        (None, None) => options.from_registry(K0S_IMAGE),
+        (None, None) => options.image(K0S_IMAGE),
     };
     (format!("{repository}:{}", k0s::image_tag(text)), version)
 }
@@ -267,7 +267,7 @@ fn config(
 ) -> Option<k0s::ClusterConfig> {
     let given = spec.k0s_config.as_ref().map(|config| Value::Object(config.0.clone()));
     let mut fault = |fault: k0s::ConfigFault| {
-        faults.push(Fault::new(format!("spec.k0sConfig.{}", fault.path), fault.why))
+        faults.push(Fault::new(format!("spec.k0sConfig.{}", fault.path), fault.why));
     };
     match k0s::ClusterConfig::from_user(given.as_ref()) {
         Ok(config) => {
@@ -299,16 +299,14 @@ fn data(spec: &HostedControlPlaneSpec, faults: &mut Vec<Fault>) -> DataVolume {
                 .persistence
                 .as_ref()
                 .and_then(|persistence| persistence.persistent_volume_claim.as_ref());
-            match claim.and_then(|claim| claim.spec.as_ref()) {
-                Some(claim) => DataVolume::Claim(canonical(serde_json::to_value(claim).unwrap_or_default())),
-                None => {
-                    faults.push(Fault::new(
-                        "spec.persistence.persistentVolumeClaim",
-                        "type pvc needs a claim with a spec: its size, class and access modes",
-                    ));
-                    DataVolume::EmptyDir
-                }
-            }
+            let Some(claim) = claim.and_then(|claim| claim.spec.as_ref()) else {
+                faults.push(Fault::new(
+                    "spec.persistence.persistentVolumeClaim",
+                    "type pvc needs a claim with a spec: its size, class and access modes",
+                ));
+                return DataVolume::EmptyDir;
+            };
+            DataVolume::Claim(canonical(serde_json::to_value(claim).unwrap_or_default()))
         }
         PersistenceType::Unknown(word) => {
             faults.push(Fault::new(

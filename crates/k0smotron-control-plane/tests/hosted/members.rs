@@ -5,7 +5,6 @@ use std::time::Duration;
 use anyhow::Result;
 use api::HostedCluster;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
-use kube::ResourceExt;
 use kube::api::{Api, DeleteParams, ListParams};
 use serde_json::json;
 use testbed::faults::FaultHandle;
@@ -23,6 +22,16 @@ fn members(cluster: &HostedCluster) -> usize {
     etcd.map_or(0, |etcd| {
         etcd.members.iter().filter(|member| member.learner.is_none() && member.id.is_some()).count()
     })
+}
+
+/// The id of a voter that is Ready.
+fn id_of(cluster: &HostedCluster, name: &str) -> Option<String> {
+    let members = &cluster.status.as_ref()?.etcd.as_ref()?.members;
+    members
+        .iter()
+        .find(|member| member.name == name && member.learner.is_none() && member.ready == Some(true))?
+        .id
+        .clone()
 }
 
 fn root() -> bool {
@@ -77,18 +86,16 @@ async fn an_etcd_grows_to_three_survives_the_loss_of_a_volume_and_shrinks_to_one
 
     let claims: Api<PersistentVolumeClaim> = Api::namespaced(stage.admin.clone(), NAMESPACE);
     let pods: Api<Pod> = Api::namespaced(stage.admin.clone(), NAMESPACE);
-    let lost = claims.get("etcd-data-kmc-one-etcd-1").await?.uid();
+    let former = id_of(&stage.clusters().get("one").await?, "kmc-one-etcd-1");
     claims.delete("etcd-data-kmc-one-etcd-1", &DeleteParams::default()).await?;
     pods.delete("kmc-one-etcd-1", &DeleteParams::default()).await?;
     etcds
         .until("the lost member is replaced", || {
-            let (clusters, claims, lost) = (stage.clusters(), claims.clone(), lost.clone());
+            let (clusters, former) = (stage.clusters(), former.clone());
             async move {
-                let claim = claims.get_opt("etcd-data-kmc-one-etcd-1").await?;
                 let cluster = clusters.get("one").await?;
-                Ok(claim.is_some_and(|claim| claim.uid() != lost)
-                    && members(&cluster) == 3
-                    && etcd_is(&cluster, "AllMembersHealthy"))
+                let now = id_of(&cluster, "kmc-one-etcd-1");
+                Ok(now.is_some() && now != former && etcd_is(&cluster, "AllMembersHealthy"))
             }
         })
         .await?;

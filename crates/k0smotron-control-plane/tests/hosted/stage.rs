@@ -206,7 +206,7 @@ async fn kubelet(client: Client, ready: Arc<AtomicBool>) {
 
 /// Says of a pod that it runs, and whether it is Ready.
 pub async fn say(pods: &Api<Pod>, pod: &str, container: &str, ip: &str, ready: bool) -> Result<()> {
-    let now = jiff::Timestamp::from_second(jiff::Timestamp::now().as_second())?.to_string();
+    let now = jiff::Timestamp::from_second(reconcile::clock::now().as_second())?.to_string();
     let condition = |type_: &str, status: bool| json!({"type": type_, "status": if status { "True" } else { "False" }, "lastTransitionTime": now});
     let status = json!({"status": {
         "phase": "Running",

@@ -129,3 +129,195 @@ async fn a_deleted_cluster_leaves_nothing_behind() -> Result<()> {
         })
         .await
 }
+
+/// Design 2, silence: what the API server stores is what the builders emit, for every kind of cluster.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_kind_of_cluster_is_recognised_as_settled_by_the_next_process() -> Result<()> {
+    let stage = Stage::set().await?;
+    let faults = FaultHandle::new();
+    let manager = stage.manager(&faults).await?;
+    stage.server.kubectl(&[
+        "-n",
+        NAMESPACE,
+        "create",
+        "secret",
+        "generic",
+        "db",
+        "--from-literal=K0SMOTRON_KINE_DATASOURCE_URL=postgres://a:b|c&d@e/f",
+    ])?;
+    let kinds = [
+        (
+            "pvc",
+            json!({"version": "v1.34.1", "storage": {"type": "kine"}, "persistence": {"type": "pvc", "autoDeletePVCs": true,
+            "persistentVolumeClaim": {"metadata": {"name": "data"}, "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1024Mi"}}}}}}),
+        ),
+        (
+            "sql",
+            json!({"version": "v1.36.3+k0s.2", "replicas": 2, "service": {"type": "ClusterIP", "apiPort": 443, "annotations": {"lb": "small"}},
+            "externalAddress": "api.example.com", "storage": {"type": "kine", "kine": {"dataSourceSecretName": "db"}},
+            "persistence": {"type": "hostPath", "hostPath": "/data"}, "controlPlaneFlags": ["--debug"],
+            "resources": {"requests": {"cpu": "1000m", "memory": "1024Mi"}},
+            "manifests": [{"name": "addons", "configMap": {"name": "addons"}}],
+            "mounts": [{"path": "/etc/audit", "secret": {"secretName": "audit"}}, {"path": "/var/log/audit", "emptyDir": {"sizeLimit": "1024Mi"}}],
+            "topologySpreadConstraints": [{"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "ScheduleAnyway", "labelSelector": {"matchLabels": {"a": "b"}}}],
+            "k0sConfig": {"spec": {"network": {"provider": "calico"}}}}),
+        ),
+        (
+            "etcd",
+            json!({"version": "v1.36.3+k0s.2", "replicas": 3, "service": {"type": "ClusterIP"},
+            "storage": {"etcd": {"args": ["--quota-backend-bytes=1"], "autoDeletePVCs": true, "persistence": {"storageClass": "fast", "size": "2048Mi"}, "resources": {"limits": {"memory": "1.5Gi"}}}}}),
+        ),
+        (
+            "lb",
+            json!({"version": "v1.36.3+k0s.2", "service": {"type": "LoadBalancer"}, "storage": {"type": "kine"}}),
+        ),
+    ];
+    for (name, spec) in &kinds {
+        stage.create(name, spec.clone()).await?;
+    }
+    for name in ["pvc", "sql"] {
+        stage.until(name, "available", available).await?;
+    }
+    stage
+        .eventually("etcd's set exists", || async {
+            Ok(stage.objects("etcd").await?.iter().any(|(object, _)| object == "StatefulSet kmc-etcd-etcd"))
+        })
+        .await?;
+    stage
+        .until("lb", "told what it waits for", |lb| {
+            let conditions = lb.status.as_ref().map(|status| &status.conditions);
+            conditions.is_some_and(|all| all.iter().any(|one| one.reason == "WaitingForAddress"))
+        })
+        .await?;
+    stage.quiet(&faults, Duration::from_secs(3)).await?;
+    drop(manager);
+    let again = FaultHandle::new();
+    let _manager = stage.manager(&again).await?;
+    stage.quiet(&again, Duration::from_secs(4)).await?;
+    let writes: Vec<_> = again
+        .writes()
+        .iter()
+        .map(|write| format!("{} {} {}", write.verb, write.full_resource(), write.name))
+        .collect();
+    assert!(writes.is_empty(), "{writes:#?}");
+
+    // H-34: the password is in Secrets only, and arrives unchanged.
+    let everything = stage.server.kubectl(&[
+        "-n",
+        NAMESPACE,
+        "get",
+        "configmaps,statefulsets,pods,clusters.k0smotron.io,events",
+        "-o",
+        "yaml",
+    ])?;
+    assert!(!everything.contains("b|c&d"), "the password is somewhere else than in a Secret");
+    let secrets =
+        Api::<Secret>::namespaced(stage.admin.clone(), NAMESPACE).list(&ListParams::default()).await?;
+    let config = secrets.iter().find(|secret| secret.name_any().starts_with("kmc-sql-config-")).unwrap();
+    let config: serde_json::Value = serde_json::from_slice(&config.data.as_ref().unwrap()["k0s.yaml"].0)?;
+    assert_eq!(config["spec"]["storage"]["kine"]["dataSource"], "postgres://a:b|c&d@e/f");
+
+    // H-37: ready as soon as the balancer has an address.
+    stage.server.kubectl(&[
+        "-n",
+        NAMESPACE,
+        "patch",
+        "service",
+        "kmc-lb-lb",
+        "--subresource=status",
+        "-p",
+        r#"{"status":{"loadBalancer":{"ingress":[{"ip":"192.0.2.7"}]}}}"#,
+    ])?;
+    let lb = stage.until("lb", "available", available).await?;
+    assert_eq!(lb.status.unwrap().external_address.as_deref(), Some("192.0.2.7"));
+    Ok(())
+}
+
+/// 11.1, and its recovery.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_taken_node_port_is_named_with_its_holder_and_recovers() -> Result<()> {
+    let stage = Stage::set().await?;
+    let faults = FaultHandle::new();
+    let _manager = stage.manager(&faults).await?;
+    stage.server.kubectl(&[
+        "-n",
+        NAMESPACE,
+        "create",
+        "service",
+        "nodeport",
+        "holder",
+        "--tcp=80",
+        "--node-port=30443",
+    ])?;
+    stage
+        .create(
+            "one",
+            json!({"version": "v1.36.3+k0s.2", "storage": {"type": "kine"}, "service": {"type": "NodePort"}}),
+        )
+        .await?;
+    let told = stage
+        .until("one", "told", |one| {
+            let conditions = one.status.as_ref().map(|status| &status.conditions);
+            conditions.is_some_and(|all| all.iter().any(|one| one.reason == "NodePortTaken"))
+        })
+        .await?;
+    let message = told
+        .status
+        .unwrap()
+        .conditions
+        .into_iter()
+        .find(|one| one.reason == "NodePortTaken")
+        .unwrap()
+        .message;
+    assert!(message.contains("30443"), "{message}");
+    stage.server.kubectl(&["-n", NAMESPACE, "delete", "service", "holder"])?;
+    stage
+        .until("one", "waiting for a node", |one| {
+            let conditions = one.status.as_ref().map(|status| &status.conditions);
+            conditions.is_some_and(|all| all.iter().any(|one| one.reason == "NoReadyNode"))
+        })
+        .await?;
+    Ok(())
+}
+
+/// Design 2, rule 6; H-9: the same keys in the end.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_manager_that_is_killed_after_each_write_ends_with_the_same_objects() -> Result<()> {
+    let stage = Stage::set().await?;
+    let mut first: Option<Vec<String>> = None;
+    for n in 0..24 {
+        let name = format!("k{n}");
+        let faults = FaultHandle::new();
+        faults.cut_after_write(n);
+        let killed = stage.manager(&faults).await?;
+        stage.create(&name, sqlite()).await?;
+        let cut = tokio::time::timeout(Duration::from_secs(5), faults.until_cut()).await.is_ok();
+        let authority =
+            Api::<Secret>::namespaced(stage.admin.clone(), NAMESPACE).get_opt(&format!("{name}-ca")).await?;
+        drop(killed);
+        let healed = FaultHandle::new();
+        let manager = stage.manager(&healed).await?;
+        stage.until(&name, "available", available).await?;
+        stage.quiet(&healed, Duration::from_millis(700)).await?;
+        drop(manager);
+        let objects = stage.objects(&name).await?.into_iter().map(|(object, _)| {
+            let object = object.replace(&name, "<n>");
+            match object.split_once("-config-") {
+                Some((kind, _)) if kind.starts_with("Secret") => format!("{kind}-config-<hash>"),
+                _ => object,
+            }
+        });
+        let objects: Vec<_> = objects.collect();
+        assert_eq!(first.get_or_insert_with(|| objects.clone()), &objects, "killed after {n} writes");
+        if let Some(before) = authority {
+            let now =
+                Api::<Secret>::namespaced(stage.admin.clone(), NAMESPACE).get(&format!("{name}-ca")).await?;
+            assert_eq!(before.data, now.data, "killed after {n} writes");
+        }
+        if !cut {
+            assert!(n > 10, "the whole life took {n} writes");
+            return Ok(());
+        }
+    }
+    Ok(())
+}

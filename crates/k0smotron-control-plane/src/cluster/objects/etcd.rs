@@ -12,7 +12,12 @@ use crate::cluster::wanted::{Wanted, canonical};
 
 /// Starts from what is on the volume, else waits until the record names this member and says how to start.
 /// Without a line for it a member never starts: that is what keeps a second cluster from being born (H-30).
-const SCRIPT: &str = r#"if [ ! -e /var/lib/k0s/etcd/member ]; then
+///
+/// The log decides, as it does for etcd itself: a start that failed leaves the directory `member` without one, and
+/// etcd would then begin a cluster of its own if it were not told that the cluster exists.
+const SCRIPT: &str = r#"if ls /var/lib/k0s/etcd/member/wal/*.wal > /dev/null 2>&1; then
+  set -- --initial-cluster-state=existing "$@"
+else
   until [ -s "/etc/k0smotron/etcd/$POD_NAME" ]; do sleep 1; done
   { read -r state; read -r members; } < "/etc/k0smotron/etcd/$POD_NAME"
   set -- "--initial-cluster-state=$state" "--initial-cluster=$members" "$@"

@@ -29,10 +29,10 @@ pub fn service(wanted: &Wanted<'_>) -> DynamicObject {
         "selector": wanted.origin.control_plane_selector(),
         "ports": [port("api", wanted.spec.api_port()), port("konnectivity", wanted.spec.konnectivity_port())],
         "loadBalancerClass": spec.load_balancer_class.filter(|_| balanced),
-        "loadBalancerSourceRanges": some(spec.load_balancer_source_ranges).filter(|_| balanced),
+        "loadBalancerSourceRanges": some(&spec.load_balancer_source_ranges).filter(|_| balanced),
         "externalTrafficPolicy": spec.external_traffic_policy.filter(|_| outside),
         "ipFamilyPolicy": spec.ip_family_policy,
-        "ipFamilies": some(spec.ip_families),
+        "ipFamilies": some(&spec.ip_families),
     }});
     let mut labels: BTreeMap<_, _> = spec.labels;
     labels.extend(wanted.origin.labels(Component::ControlPlane));
@@ -42,6 +42,6 @@ pub fn service(wanted: &Wanted<'_>) -> DynamicObject {
 }
 
 /// A list that says something.
-fn some<T: serde::Serialize>(list: Vec<T>) -> Option<Value> {
+fn some<T: serde::Serialize>(list: &[T]) -> Option<Value> {
     (!list.is_empty()).then(|| json!(list))
 }

@@ -244,7 +244,6 @@ impl World {
 
     fn happens(&mut self, chance: &Chance) {
         match chance {
-            Chance::Peace | Chance::Kill => {}
             Chance::Down(ordinal) if self.exists(*ordinal) => self.away.push(*ordinal),
             Chance::Up(ordinal) => self.away.retain(|away| away != ordinal),
             // A cluster that loses its quorum for good is a restore's business.
@@ -266,7 +265,7 @@ impl World {
                 self.record = None;
             }
             Chance::DeleteSet => self.replicas = None,
-            Chance::Down(_) | Chance::Lose(_) | Chance::Forget => {}
+            Chance::Peace | Chance::Kill | Chance::Down(_) | Chance::Lose(_) | Chance::Forget => {}
         }
     }
 

@@ -43,7 +43,7 @@ pub fn born(yaml: &str) -> Observed {
 
 /// A cluster with this spec.
 pub fn with_spec(spec: &str) -> Observed {
-    let spec: String = spec.lines().map(|line| format!("  {line}\n")).collect();
+    let spec = spec.lines().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n");
     born(&format!("apiVersion: k0smotron.io/v1beta2\nkind: Cluster\nmetadata: {{name: one}}\nspec:\n{spec}"))
 }
 
@@ -129,9 +129,9 @@ pub fn after(mut seen: Observed, plan: &ClusterPlan) -> Observed {
                 );
                 set.annotations = object.annotations().clone();
                 if set.name.ends_with("-etcd") {
-                    seen.etcd = Some(set)
+                    seen.etcd = Some(set);
                 } else {
-                    seen.control_plane = Some(set)
+                    seen.control_plane = Some(set);
                 }
             }
             Effect::Apply(object) if object.name_any().ends_with("-etcd-members") => {
