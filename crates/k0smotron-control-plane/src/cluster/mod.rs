@@ -8,6 +8,7 @@ mod act;
 pub mod certificates;
 pub mod decide;
 mod etcd;
+pub mod events;
 pub mod exposure;
 pub mod facts;
 pub mod inputs;

@@ -10,6 +10,7 @@ use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod, Secret, Service};
 
 use super::certificates::KubeconfigState;
 use super::decide::{self, Deletion, Going, Step};
+use super::events;
 use super::facts::{ClaimFact, Seen};
 use super::labels::{CLUSTER_UID, COMPONENT};
 use super::membership::Act;
@@ -48,11 +49,16 @@ fn living(situation: &Situation<'_>) -> ClusterPlan {
     let step = decide::decide(situation);
     let mut plan = Plan::nothing(name(&step), words(&step));
     (plan.status, plan.conditions) = status::of(situation, &step);
-    plan.said.events = status::events(&plan.conditions);
-    plan.said.events.extend(story(situation, &plan.conditions));
+    plan.said.events = events::of_conditions(&plan.conditions);
+    plan.said.events.extend(events::of_story(situation, &plan.conditions));
     let (pods, etcd_pods): (Vec<_>, Vec<_>) = (seen.pods.iter().collect(), seen.etcd_pods.iter().collect());
     let rollouts = [situation.control_plane_rollout(&pods), situation.etcd_rollout(&etcd_pods)];
-    let timers = rollouts.iter().flatten().filter_map(super::rollout::View::timer).chain(situation.timer);
+    let timers = rollouts
+        .iter()
+        .flatten()
+        .filter_map(super::rollout::View::timer)
+        .chain(situation.timer)
+        .chain(former_service(situation));
     for at in timers {
         plan.next = plan.next.or_sooner(until(seen, at));
     }
@@ -84,48 +90,6 @@ fn living(situation: &Situation<'_>) -> ClusterPlan {
         plan.next = plan.next.or_sooner(CHILD_AGAIN);
     }
     plan
-}
-
-/// Events that tell the story of a cluster (H-43).
-fn story(situation: &Situation<'_>, conditions: &[reconcile::Condition]) -> Vec<Event> {
-    let seen = situation.seen;
-    let mut events = Vec::new();
-    if !seen.held {
-        events.push(Event::acted("Created", "the objects of the control plane are being made"));
-    }
-    if let (Some(known), Some(endpoint)) = (&seen.status.external_address, situation.endpoint())
-        && *known != endpoint.host
-    {
-        let words = format!(
-            "the API moves from {known} to {}; workers keep the old address until they join anew",
-            endpoint.host
-        );
-        events.push(Event::acted("EndpointChanged", words));
-    }
-    let rolls = |set: &Option<Seen<super::facts::SetFact>>, template: &Option<super::template::Template>| {
-        set.is_some() && template.as_ref().is_some_and(|template| template.is_new)
-    };
-    if rolls(&seen.control_plane, &situation.template) {
-        events.push(Event::acted("RolloutStarted", "control plane pods restart one at a time"));
-    }
-    if rolls(&seen.etcd, &situation.etcd_template) {
-        events.push(Event::acted("RolloutStarted", "etcd pods restart one at a time, the leader last"));
-    }
-    let renewed = situation.certificates.due.iter().map(|leaf| leaf.secret(&situation.wanted));
-    for name in renewed.filter(|name| seen.secret(name).is_some()) {
-        events.push(Event::acted(
-            "CertificateRenewed",
-            format!("the certificate in Secret {name} is issued anew"),
-        ));
-    }
-    let finished =
-        conditions.iter().any(|one| one.type_ == "ControlPlaneUpToDate" && one.status == reconcile::Is::True);
-    if finished && seen.status.version.is_some() {
-        let tell = reconcile::Tell::ConditionChanged("ControlPlaneUpToDate");
-        let note = "all replicas run the wanted revision".to_owned();
-        events.push(Event { warning: false, reason: "RolloutFinished".to_owned(), note, tell });
-    }
-    events
 }
 
 /// What etcd does cannot be watched; it takes about this long.
@@ -266,9 +230,7 @@ fn prune(situation: &Situation<'_>) -> Vec<Effect<Own>> {
     }
     let keep = [wanted.service_name(), wanted.names.etcd_peers(), wanted.names.etcd_clients()];
     let serves = situation.endpoint().is_some() && rolled_out && seen.ready() > 0;
-    let since = seen.service(&wanted.service_name()).and_then(|service| service.created);
-    let patience = since.and_then(|since| since.checked_add(FORMER_SERVICE).ok());
-    if serves && patience.is_some_and(|until| until <= seen.now) {
+    if serves && patience(situation).is_some_and(|until| until <= seen.now) {
         let former = seen.services.iter().filter(|service| {
             !service.deleting
                 && !keep.contains(&service.name)
@@ -277,6 +239,20 @@ fn prune(situation: &Situation<'_>) -> Vec<Effect<Own>> {
         effects.extend(former.map(|service| remove::<Service>(seen, &service.name, &service.uid)));
     }
     effects
+}
+
+/// Until when the Service of a former type stays.
+fn patience(situation: &Situation<'_>) -> Option<jiff::Timestamp> {
+    let service = situation.seen.service(&situation.wanted.service_name())?;
+    service.created?.checked_add(FORMER_SERVICE).ok()
+}
+
+/// When a timer must look at the Service of a former type, if there is one.
+fn former_service(situation: &Situation<'_>) -> Option<jiff::Timestamp> {
+    let (seen, names) = (situation.seen, &situation.wanted.names);
+    let keep = [situation.wanted.service_name(), names.etcd_peers(), names.etcd_clients()];
+    let former = seen.services.iter().any(|service| !service.deleting && !keep.contains(&service.name));
+    patience(situation).filter(|until| former && *until > seen.now)
 }
 
 /// H-38: workers and users learn of a new address in the meantime.
@@ -343,7 +319,7 @@ fn reject(seen: &Observed, faults: &[super::wanted::Fault]) -> ClusterPlan {
     let words = faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
     let mut plan = Plan::nothing("Reject", words.clone());
     (plan.status, plan.conditions) = status::of_rejected(seen, "InvalidSpec", &words);
-    plan.said.events = status::events(&plan.conditions);
+    plan.said.events = events::of_conditions(&plan.conditions);
     plan
 }
 

@@ -7,7 +7,7 @@ use api::hosted::{
 };
 use k0s::Version;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use reconcile::{Condition, Event, Is};
+use reconcile::{Condition, Is};
 
 use super::certificates::{KubeconfigState, LEAVES, authorities};
 use super::decide::{Step, known_config, trouble};
@@ -90,45 +90,6 @@ pub fn of_deleted(seen: &Observed, words: &str) -> Told {
     status.conditions = Vec::new();
     counts(&mut status, seen);
     (Some(status), conditions)
-}
-
-/// Events that repeat conditions when they change. A condition that is not true yet in a cluster that is being
-/// made is no warning.
-pub fn events(conditions: &[Condition]) -> Vec<Event> {
-    /// Reasons that users must act on, or that something broke.
-    const WARN: [&str; 18] = [
-        "AuthorityLost",
-        "SigningKeyMissing",
-        "InvalidCertificateRef",
-        "ChildUnreachable",
-        "Rejected",
-        "NodePortTaken",
-        "NoReadyNode",
-        "RolloutStalled",
-        "UpgradeBlocked",
-        "QuorumLost",
-        "MembershipUnknown",
-        "NotOurs",
-        "InvalidSpec",
-        "InvalidPatch",
-        "DataSourceMissing",
-        "VolumesOfFormerCluster",
-        "ApplyFailed",
-        "MemberNotReady",
-    ];
-    /// Summaries repeat what another condition says.
-    const SUMMARIES: [&str; 2] = ["Available", "ControlPlaneScaling"];
-    conditions
-        .iter()
-        .filter(|one| !SUMMARIES.contains(&one.type_) && WARN.contains(&&*one.reason))
-        .map(|one| Event::of(one, true))
-        .chain(
-            conditions
-                .iter()
-                .filter(|one| one.type_ == "Available" && one.status == Is::True)
-                .map(|one| Event::of(one, false)),
-        )
-        .collect()
 }
 
 fn available(parts: &[Condition]) -> Condition {

@@ -77,6 +77,7 @@ async fn an_etcd_grows_to_three_survives_the_loss_of_a_volume_and_shrinks_to_one
         .iter()
         .map(|write| format!("{} {} {}", write.verb, write.full_resource(), write.name))
         .collect();
+    println!("{} writes of a cluster with one member", writes.len());
     assert!(writes.len() <= 32, "{} writes: {writes:#?}", writes.len());
     etcds.ctl("kmc-one-etcd-0", &["put", "a", "1"])?;
 

@@ -39,6 +39,7 @@ async fn a_kine_cluster_becomes_available_with_few_writes_and_is_silent_afterwar
         .iter()
         .map(|write| format!("{} {} {}", write.verb, write.full_resource(), write.name))
         .collect();
+    println!("{} writes, {:?}", writes.len(), faults.requests());
     assert!(writes.len() <= 22, "{} writes: {writes:#?}", writes.len());
     let status = cluster.status.unwrap();
     assert_eq!((status.ready_replicas, status.version.as_deref()), (Some(1), Some("v1.36.3+k0s.2")));
