@@ -46,7 +46,9 @@ impl Bed {
         let BedOptions { state, keep, version: _ } = options;
         let cluster = Cluster::attach_or_start(ClusterOptions { state, keep }).await?;
         progress.say("the management cluster runs");
-        for image in [images::manager(&manager)?, images::k0s(&k0s)?, images::etcd()?, testbed::image::busybox()?] {
+        for image in
+            [images::manager(&manager)?, images::k0s(&k0s)?, images::etcd()?, testbed::image::busybox()?]
+        {
             cluster.import(&image)?;
         }
         progress.say("images are imported");
@@ -62,7 +64,8 @@ impl Bed {
 }
 
 fn installed(cluster: &Cluster) -> Result<bool> {
-    let names = cluster.kubectl(&["get", "deployments", "-n", NAMESPACE, "-o", "name", "--ignore-not-found"])?;
+    let names =
+        cluster.kubectl(&["get", "deployments", "-n", NAMESPACE, "-o", "name", "--ignore-not-found"])?;
     Ok(names.contains("infrastructure"))
 }
 
@@ -75,6 +78,7 @@ fn bundles(cluster: &Cluster, manager: &Path) -> Result<PathBuf> {
         let text = run::output(&program, &["bundle", name, "--image", images::MANAGER])?;
         fs::write(folder.join(format!("{name}-components.yaml")), text)?;
     }
-    fs::copy(repo::root().join("metadata.yaml"), folder.join("metadata.yaml")).context("cannot copy metadata.yaml")?;
+    fs::copy(repo::root().join("metadata.yaml"), folder.join("metadata.yaml"))
+        .context("cannot copy metadata.yaml")?;
     Ok(folder)
 }

@@ -27,11 +27,17 @@ pub struct Demo {
 }
 
 /// How long a step of a whole cluster may take before it counts as failed: many times what it takes.
-const PATIENCE: Duration = Duration::from_secs(300);
+const PATIENCE: Duration = Duration::from_mins(5);
 
 impl Demo {
     /// Applies the template with what this box needs.
-    pub fn apply(&self, bed: &Bed, machine: &FleetMachine, ssh_key: &Path, edit: impl Fn(&mut Value)) -> Result<()> {
+    pub fn apply(
+        &self,
+        bed: &Bed,
+        machine: &FleetMachine,
+        ssh_key: &Path,
+        edit: impl Fn(&mut Value),
+    ) -> Result<()> {
         let key = fs::read(ssh_key).with_context(|| format!("cannot read {}", ssh_key.display()))?;
         let kubernetes = bed.k0s.version.split('+').next().unwrap_or_default();
         let template = repo::root().join("templates/cluster-template-hcp.yaml");
@@ -47,7 +53,11 @@ impl Demo {
             .env("REMOTE_MACHINE_ADDRESS", machine.address.to_string())
             .output()
             .context("cannot run clusterctl")?;
-        ensure!(out.status.success(), "clusterctl generate cluster: {}", String::from_utf8_lossy(&out.stderr));
+        ensure!(
+            out.status.success(),
+            "clusterctl generate cluster: {}",
+            String::from_utf8_lossy(&out.stderr)
+        );
         let text = String::from_utf8(out.stdout).context("clusterctl's output")?;
         let mut objects: Vec<Value> = serde_saphyr::from_multiple(&text).context("the generated cluster")?;
         for object in &mut objects {
@@ -55,7 +65,10 @@ impl Demo {
             edit(object);
         }
         let file = bed.cluster.dir().join(format!("{}-{}.json", self.namespace, self.name));
-        fs::write(&file, serde_json::to_string(&json!({"apiVersion": "v1", "kind": "List", "items": objects}))?)?;
+        fs::write(
+            &file,
+            serde_json::to_string(&json!({"apiVersion": "v1", "kind": "List", "items": objects}))?,
+        )?;
         if self.namespace != "default" {
             let _ = bed.cluster.kubectl(&["create", "namespace", &self.namespace]);
         }
@@ -72,8 +85,10 @@ impl Demo {
         progress.say("the control plane is Available");
         let kubeconfig = self.kubeconfig(cluster)?;
         let machine = format!("{}-worker-0", self.name);
-        self.until(cluster, "worker has a node", &["machine", &machine], |object| object["status"]["nodeRef"]["name"].is_string())
-            .await?;
+        self.until(cluster, "worker has a node", &["machine", &machine], |object| {
+            object["status"]["nodeRef"]["name"].is_string()
+        })
+        .await?;
         progress.say("the worker has joined");
         let began = Progress::start();
         loop {
@@ -93,14 +108,28 @@ impl Demo {
     /// The cluster's kubeconfig as a file.
     pub fn kubeconfig(&self, cluster: &Cluster) -> Result<PathBuf> {
         let secret = format!("{}-kubeconfig", self.name);
-        let value = cluster.kubectl(&["get", "secret", "-n", &self.namespace, &secret, "-o", "jsonpath={.data.value}"])?;
+        let value = cluster.kubectl(&[
+            "get",
+            "secret",
+            "-n",
+            &self.namespace,
+            &secret,
+            "-o",
+            "jsonpath={.data.value}",
+        ])?;
         let path = cluster.state().join(format!("{}.kubeconfig", self.name));
         fs::write(&path, STANDARD.decode(value.trim()).context("the kubeconfig Secret")?)?;
         Ok(path)
     }
 
     /// Waits until an object is as wanted; the error shows it as it was last.
-    pub async fn until(&self, cluster: &Cluster, what: &str, object: &[&str], wanted: impl Fn(&Value) -> bool) -> Result<()> {
+    pub async fn until(
+        &self,
+        cluster: &Cluster,
+        what: &str,
+        object: &[&str],
+        wanted: impl Fn(&Value) -> bool,
+    ) -> Result<()> {
         let began = Progress::start();
         loop {
             let args = [&["get", "-n", &self.namespace, "-o", "json"], object].concat();
@@ -110,7 +139,10 @@ impl Demo {
                 return Ok(());
             }
             if began.seconds() > PATIENCE.as_secs_f64() {
-                bail!("after {PATIENCE:?} still not: {what}\n{}", serde_json::to_string_pretty(&seen["status"])?);
+                bail!(
+                    "after {PATIENCE:?} still not: {what}\n{}",
+                    serde_json::to_string_pretty(&seen["status"])?
+                );
             }
             pause().await;
         }
@@ -118,7 +150,15 @@ impl Demo {
 
     /// Deletes the Cluster and waits until it is gone.
     pub fn delete(&self, cluster: &Cluster) -> Result<()> {
-        cluster.kubectl(&["delete", "cluster", "-n", &self.namespace, &self.name, "--ignore-not-found", "--timeout=120s"])?;
+        cluster.kubectl(&[
+            "delete",
+            "cluster",
+            "-n",
+            &self.namespace,
+            &self.name,
+            "--ignore-not-found",
+            "--timeout=120s",
+        ])?;
         Ok(())
     }
 }
@@ -131,7 +171,10 @@ pub fn kubectl(kubeconfig: &Path, args: &[&str]) -> Result<String> {
 /// Whether a condition of an object is True.
 pub fn condition(object: &Value, type_: &str) -> bool {
     let conditions = object["status"]["conditions"].as_array();
-    conditions.into_iter().flatten().any(|condition| condition["type"] == type_ && condition["status"] == "True")
+    conditions
+        .into_iter()
+        .flatten()
+        .any(|condition| condition["type"] == type_ && condition["status"] == "True")
 }
 
 async fn pause() {

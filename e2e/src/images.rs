@@ -18,20 +18,29 @@ const K0S: &str = "quay.io/k0sproject/k0s";
 
 /// The manager's image from its program.
 pub fn manager(program: &Path) -> Result<PathBuf> {
-    ImageBuilder::new(MANAGER).program(program, "/manager").directory("/tmp", 0o1777).entrypoint(["/manager"]).user("65532:65532").build_cached()
+    ImageBuilder::new(MANAGER)
+        .program(program, "/manager")
+        .directory("/tmp", 0o1777)
+        .entrypoint(["/manager"])
+        .user("65532:65532")
+        .build_cached()
 }
 
 /// The image that hosted control planes of a version run.
 pub fn k0s(k0s: &K0s) -> Result<PathBuf> {
     /// The users that genuine k0s runs its components as.
-    const USERS: [(&str, u32); 4] =
-        [("etcd", 101), ("kube-apiserver", 102), ("kube-scheduler", 103), ("konnectivity-server", 104)];
+    const USERS: [(&str, &str); 4] = [
+        ("etcd", "101"),
+        ("kube-apiserver", "102"),
+        ("kube-scheduler", "103"),
+        ("konnectivity-server", "104"),
+    ];
     let tag = k0s.version.replace("+k0s", "-k0s");
     let mut passwd = "root:x:0:0:root:/root:/bin/sh\n".to_owned();
     let mut group = "root:x:0:\n".to_owned();
     for (name, id) in USERS {
-        passwd += &format!("{name}:x:{id}:{id}::/:/sbin/nologin\n");
-        group += &format!("{name}:x:{id}:\n");
+        passwd.push_str(&[name, ":x:", id, ":", id, "::/:/sbin/nologin\n"].concat());
+        group.push_str(&[name, ":x:", id, ":\n"].concat());
     }
     let mut image = with_busybox(&format!("{K0S}:{tag}"))?
         .text("/etc/passwd", &passwd, 0o644)

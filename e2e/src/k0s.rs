@@ -28,10 +28,7 @@ impl K0s {
     /// The first that can be had.
     pub fn find(version: &str) -> Result<Self> {
         if let Some(path) = std::env::var_os("K0S_BINARY").filter(|path| !path.is_empty()) {
-            let binary = PathBuf::from(path);
-            ensure!(binary.is_file(), "K0S_BINARY={} is no file", binary.display());
-            let version = says_version(&binary)?;
-            return Ok(Self { binary, version, bundle: None });
+            return Self::given(path.into());
         }
         match downloaded(version) {
             Ok(binary) => Ok(Self { binary, version: version.to_owned(), bundle: None }),
@@ -40,6 +37,13 @@ impl K0s {
                 Self::stand_in(version)
             }
         }
+    }
+
+    /// A program that somebody gave.
+    pub fn given(binary: PathBuf) -> Result<Self> {
+        ensure!(binary.is_file(), "{} is no file: K0S_BINARY names a k0s program", binary.display());
+        let version = says_version(&binary)?;
+        Ok(Self { binary, version, bundle: None })
     }
 
     /// The stand-in playing a version: built once, carrying its parts.
@@ -62,7 +66,10 @@ impl K0s {
 }
 
 fn says_version(binary: &Path) -> Result<String> {
-    let out = Command::new(binary).arg("version").output().with_context(|| format!("cannot run {}", binary.display()))?;
+    let out = Command::new(binary)
+        .arg("version")
+        .output()
+        .with_context(|| format!("cannot run {}", binary.display()))?;
     let text = String::from_utf8_lossy(&out.stdout);
     let version = text.lines().find_map(|line| line.trim().strip_prefix('v').map(|rest| format!("v{rest}")));
     version.with_context(|| format!("{} version says {text:?}", binary.display()))
@@ -84,7 +91,10 @@ fn downloaded(version: &str) -> Result<PathBuf> {
     let sums = fetch(&format!("{base}/sha256sums.txt"), 20)?;
     let wanted = String::from_utf8_lossy(&sums)
         .lines()
-        .find_map(|line| line.split_once(char::is_whitespace).filter(|(_, file)| file.trim_start_matches([' ', '*']) == name))
+        .find_map(|line| {
+            line.split_once(char::is_whitespace)
+                .filter(|(_, file)| file.trim_start_matches([' ', '*']) == name)
+        })
         .map(|(sum, _)| sum.to_owned())
         .with_context(|| format!("sha256sums.txt does not name {name}"))?;
     eprintln!("k0s: downloading {name}");
@@ -100,7 +110,17 @@ fn downloaded(version: &str) -> Result<PathBuf> {
 
 fn fetch(url: &str, seconds: u32) -> Result<Vec<u8>> {
     let out = Command::new("curl")
-        .args(["--fail", "--silent", "--show-error", "--location", "--connect-timeout", "5", "--max-time", &seconds.to_string(), url])
+        .args([
+            "--fail",
+            "--silent",
+            "--show-error",
+            "--location",
+            "--connect-timeout",
+            "5",
+            "--max-time",
+            &seconds.to_string(),
+            url,
+        ])
         .output()
         .context("cannot run curl")?;
     ensure!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr).trim());
@@ -109,5 +129,6 @@ fn fetch(url: &str, seconds: u32) -> Result<Vec<u8>> {
 
 fn make_executable(path: &Path) -> Result<()> {
     use std::os::unix::fs::PermissionsExt;
-    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).with_context(|| format!("cannot make {} executable", path.display()))
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755))
+        .with_context(|| format!("cannot make {} executable", path.display()))
 }

@@ -11,6 +11,9 @@ use crate::k0s::K0s;
 /// Where a host has k0s.
 pub const K0S: &str = "/usr/local/bin/k0s";
 
+/// The build after the one that the tests begin with.
+const NEXT_VERSION: &str = "v1.36.3+k0s.1";
+
 /// A host with k0s, a containerd and a pod network of its own.
 pub fn options(k0s: &K0s) -> MachineOptions {
     MachineOptions {
@@ -30,4 +33,16 @@ pub async fn up(count: usize, state: &Path, k0s: &K0s) -> Result<Vec<FleetMachin
         }
     }
     Ok(fleet)
+}
+
+/// The version to update to: `K0S_BINARY_NEXT`, or the stand-in's next build; none if only one genuine k0s was given.
+pub fn next_version(k0s: &K0s) -> Result<Option<K0s>> {
+    if let Some(path) = std::env::var_os("K0S_BINARY_NEXT").filter(|path| !path.is_empty()) {
+        return K0s::given(path.into()).map(Some);
+    }
+    if k0s.genuine() {
+        eprintln!("skipped: a version change needs K0S_BINARY_NEXT when k0s is genuine");
+        return Ok(None);
+    }
+    K0s::stand_in(NEXT_VERSION).map(Some)
 }

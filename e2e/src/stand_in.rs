@@ -30,8 +30,17 @@ const PARTS: [Tool; 14] = [
     Tool::Coredns,
 ];
 /// What it carries of the distribution.
-const PACKAGES: [&str; 9] =
-    ["containerd", "runc", "containernetworking-plugins", "nftables", "iptables", "conntrack", "ipset", "busybox-static", "curl"];
+const PACKAGES: [&str; 9] = [
+    "containerd",
+    "runc",
+    "containernetworking-plugins",
+    "nftables",
+    "iptables",
+    "conntrack",
+    "ipset",
+    "busybox-static",
+    "curl",
+];
 
 /// Debian's name of this machine's architecture, which is also Go's.
 pub fn architecture() -> &'static str {
@@ -95,7 +104,9 @@ fn rewrite_paths(folder: &Path, before: &Path) -> Result<()> {
 /// Of the sources and of the tools, whose folders are named by what they were built from.
 fn digest(source: &Path, folders: &[String]) -> Result<String> {
     let mut hasher = Sha256::new();
-    folders.iter().for_each(|folder| hasher.update(folder));
+    for folder in folders {
+        hasher.update(folder);
+    }
     let mut pending = vec![source.to_owned()];
     let mut files = Vec::new();
     while let Some(folder) = pending.pop() {

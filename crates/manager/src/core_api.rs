@@ -22,7 +22,9 @@ impl CoreApi {
 
     /// It is there now.
     pub fn present(&self) -> bool {
-        self.crds.get(&Key::new("", CLUSTERS)).is_some_and(|crd| crd.fact.iter().any(|version| version == VERSION))
+        self.crds
+            .get(&Key::new("", CLUSTERS))
+            .is_some_and(|crd| crd.fact.iter().any(|version| version == VERSION))
     }
 
     /// Waits until it is there.

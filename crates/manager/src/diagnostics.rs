@@ -12,7 +12,9 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::serve::Listener;
 use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec};
-use k8s_openapi::api::authorization::v1::{NonResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec};
+use k8s_openapi::api::authorization::v1::{
+    NonResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec,
+};
 use kube::{Api, Client};
 use reconcile::Context;
 use rustls::ServerConfig;
@@ -32,12 +34,16 @@ pub async fn serve(context: &Context, at: Option<(SocketAddr, bool)>) -> anyhow:
     let router = reconcile::metrics_router(context.metrics().clone());
     let stop = context.stop().clone();
     if plain {
-        context.spawn(async move { ended(axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await) });
+        context.spawn(async move {
+            ended(axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await)
+        });
         return Ok(());
     }
     let listener = TlsListener::new(context, listener, self_signed()?);
     let router = router.layer(middleware::from_fn_with_state(context.client().clone(), permitted));
-    context.spawn(async move { ended(axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await) });
+    context.spawn(async move {
+        ended(axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await)
+    });
     Ok(())
 }
 
@@ -49,7 +55,10 @@ fn ended(result: std::io::Result<()>) {
 
 /// Lets a request pass whose bearer token the API server knows and whose owner may read the path.
 async fn permitted(State(client): State<Client>, request: Request, next: Next) -> Response {
-    let token = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
+    let token = request
+        .headers()
+        .get(header::AUTHORIZATION)
+        .and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
     let Some(token) = token.map(ToOwned::to_owned) else { return StatusCode::UNAUTHORIZED.into_response() };
     match may_read(client, token, request.uri().path().to_owned()).await {
         Ok(None) => next.run(request).await,
@@ -62,8 +71,12 @@ async fn permitted(State(client): State<Client>, request: Request, next: Next) -
 }
 
 async fn may_read(client: Client, token: String, path: String) -> anyhow::Result<Option<StatusCode>> {
-    let review = TokenReview { spec: TokenReviewSpec { token: Some(token), audiences: None }, ..TokenReview::default() };
-    let review = Api::all(client.clone()).create(&Default::default(), &review).await.context("TokenReview")?;
+    let review = TokenReview {
+        spec: TokenReviewSpec { token: Some(token), audiences: None },
+        ..TokenReview::default()
+    };
+    let review =
+        Api::all(client.clone()).create(&Default::default(), &review).await.context("TokenReview")?;
     let status = review.status.unwrap_or_default();
     let Some(user) = status.user.filter(|_| status.authenticated == Some(true)) else {
         return Ok(Some(StatusCode::UNAUTHORIZED));
@@ -77,13 +90,15 @@ async fn may_read(client: Client, token: String, path: String) -> anyhow::Result
         ..SubjectAccessReviewSpec::default()
     };
     let review = SubjectAccessReview { spec, ..SubjectAccessReview::default() };
-    let review = Api::all(client).create(&Default::default(), &review).await.context("SubjectAccessReview")?;
+    let review =
+        Api::all(client).create(&Default::default(), &review).await.context("SubjectAccessReview")?;
     let allowed = review.status.is_some_and(|status| status.allowed);
     Ok((!allowed).then_some(StatusCode::FORBIDDEN))
 }
 
 fn self_signed() -> anyhow::Result<Arc<ServerConfig>> {
-    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).context("cannot make a certificate")?;
+    let made =
+        rcgen::generate_simple_self_signed(["localhost".to_owned()]).context("cannot make a certificate")?;
     let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).map_err(anyhow::Error::msg)?;
     let chain = vec![CertificateDer::from(made.cert.der().to_vec())];
     let config = ServerConfig::builder().with_no_client_auth().with_single_cert(chain, key);

@@ -148,7 +148,12 @@ pub struct Flags {
 impl Flags {
     /// The namespaces, none meaning all.
     pub fn namespaces(&self) -> Vec<String> {
-        self.namespace.split(',').map(str::trim).filter(|one| !one.is_empty()).map(ToOwned::to_owned).collect()
+        self.namespace
+            .split(',')
+            .map(str::trim)
+            .filter(|one| !one.is_empty())
+            .map(ToOwned::to_owned)
+            .collect()
     }
 
     /// The value of `--watch-filter`, if there is one.
@@ -159,7 +164,11 @@ impl Flags {
     /// Where metrics are served, if anywhere, and whether in plain text without authentication.
     pub fn diagnostics(&self) -> anyhow::Result<Option<(SocketAddr, bool)>> {
         const DEFAULT: &str = ":8443";
-        let text = if self.diagnostics_address == DEFAULT { &self.metrics_bind_address } else { &self.diagnostics_address };
+        let text = if self.diagnostics_address == DEFAULT {
+            &self.metrics_bind_address
+        } else {
+            &self.diagnostics_address
+        };
         if text == "0" {
             return Ok(None);
         }
@@ -208,7 +217,9 @@ fn go_duration(text: &str) -> anyhow::Result<Duration> {
     while !rest.is_empty() {
         let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
         let letters = rest[digits..].find(|c: char| c.is_ascii_digit()).map_or(rest.len(), |at| digits + at);
-        let Ok(number) = rest[..digits].parse::<f64>() else { bail!("duration {text:?}: write for example 15s or 1m30s") };
+        let Ok(number) = rest[..digits].parse::<f64>() else {
+            bail!("duration {text:?}: write for example 15s or 1m30s")
+        };
         let unit = match &rest[digits..letters] {
             "ms" => 0.001,
             "s" => 1.0,
@@ -235,8 +246,15 @@ mod tests {
 
     #[test]
     fn p_10_the_arguments_of_the_released_bundles_are_taken() {
-        let flags = parse(&["--health-probe-bind-address=:8081", "--diagnostics-address=:8080", "--leader-elect",
-            "--enable-controller=bootstrap", "--feature-gates=", "--insecure-diagnostics=true"]).unwrap();
+        let flags = parse(&[
+            "--health-probe-bind-address=:8081",
+            "--diagnostics-address=:8080",
+            "--leader-elect",
+            "--enable-controller=bootstrap",
+            "--feature-gates=",
+            "--insecure-diagnostics=true",
+        ])
+        .unwrap();
         assert!(flags.leader_elect);
         assert_eq!(flags.enable_controller, Mode::Bootstrap);
         assert_eq!(flags.diagnostics().unwrap().unwrap(), ("0.0.0.0:8080".parse().unwrap(), true));
@@ -244,7 +262,13 @@ mod tests {
 
     #[test]
     fn p_10_deprecated_flags_count_where_the_new_ones_are_absent() {
-        let flags = parse(&["--metrics-bind-address=127.0.0.1:8080", "--metrics-secure=false", "--zap-devel=false", "--enable-http2"]).unwrap();
+        let flags = parse(&[
+            "--metrics-bind-address=127.0.0.1:8080",
+            "--metrics-secure=false",
+            "--zap-devel=false",
+            "--enable-http2",
+        ])
+        .unwrap();
         assert_eq!(flags.diagnostics().unwrap().unwrap(), ("127.0.0.1:8080".parse().unwrap(), true));
         assert_eq!(parse(&["--diagnostics-address", "0"]).unwrap().diagnostics().unwrap(), None);
     }

@@ -11,16 +11,30 @@ pub fn parse(text: &str) -> (BTreeMap<&'static str, bool>, Option<String>) {
     let mut gates = defaults.clone();
     for pair in unquoted(text).split(',').map(str::trim).filter(|pair| !pair.is_empty()) {
         let Some((name, value)) = pair.split_once('=') else {
-            return (defaults, Some(format!("feature gate {pair:?} has no =value; all feature gates keep their defaults")));
+            return (
+                defaults,
+                Some(format!("feature gate {pair:?} has no =value; all feature gates keep their defaults")),
+            );
         };
         let Some((known, _)) = GATES.iter().find(|(known, _)| *known == name.trim()) else {
-            return (defaults, Some(format!("unknown feature gate {:?}; all feature gates keep their defaults", name.trim())));
+            return (
+                defaults,
+                Some(format!(
+                    "unknown feature gate {:?}; all feature gates keep their defaults",
+                    name.trim()
+                )),
+            );
         };
         match value.trim() {
             "1" | "t" | "T" | "true" | "True" | "TRUE" => gates.insert(known, true),
             "0" | "f" | "F" | "false" | "False" | "FALSE" => gates.insert(known, false),
             other => {
-                return (defaults, Some(format!("feature gate {known}={other:?} is no boolean; all feature gates keep their defaults")));
+                return (
+                    defaults,
+                    Some(format!(
+                        "feature gate {known}={other:?} is no boolean; all feature gates keep their defaults"
+                    )),
+                );
             }
         };
     }

@@ -21,8 +21,14 @@ pub enum Mode {
 }
 
 impl Mode {
-    const EVERY: [Self; 6] =
-        [Self::Everything, Self::All, Self::Bootstrap, Self::ControlPlane, Self::Infrastructure, Self::Standalone];
+    const EVERY: [Self; 6] = [
+        Self::Everything,
+        Self::All,
+        Self::Bootstrap,
+        Self::ControlPlane,
+        Self::Infrastructure,
+        Self::Standalone,
+    ];
 
     /// The flag's text.
     pub fn as_str(self) -> &'static str {
@@ -39,7 +45,8 @@ impl Mode {
     /// Reads the flag.
     pub fn parse(text: &str) -> Result<Self, String> {
         Self::EVERY.into_iter().find(|mode| mode.as_str() == text).ok_or_else(|| {
-            let known: Vec<_> = Self::EVERY.iter().map(|mode| mode.as_str()).filter(|text| !text.is_empty()).collect();
+            let known: Vec<_> =
+                Self::EVERY.iter().map(|mode| mode.as_str()).filter(|text| !text.is_empty()).collect();
             format!("{text:?} is none of {} (or empty, which is all)", known.join(", "))
         })
     }

@@ -25,7 +25,8 @@ pub fn run(flags: &Flags) -> anyhow::Result<()> {
     rustls::crypto::aws_lc_rs::default_provider()
         .install_default()
         .map_err(|_| anyhow::anyhow!("a TLS provider was installed already"))?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(WORKER_THREADS).enable_all().build()?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(WORKER_THREADS).enable_all().build()?;
     runtime.block_on(serve(flags))
 }
 
@@ -90,7 +91,9 @@ async fn start(context: &Context, flags: &Flags) {
         start_with_core(context, flags, &children);
         return;
     }
-    tracing::warn!("waiting for Cluster API: clusters.cluster.x-k8s.io with version v1beta2 is not installed");
+    tracing::warn!(
+        "waiting for Cluster API: clusters.cluster.x-k8s.io with version v1beta2 is not installed"
+    );
     let (later, flags) = (context.clone(), flags.clone());
     context.spawn(async move {
         let stop = later.stop().clone();
@@ -113,7 +116,8 @@ fn start_hosted(context: &Context, flags: &Flags, children: &Children) {
     };
     context.spawn(cluster::run(context.clone(), options));
     let cross_namespace_grants = flags.cross_namespace_grants == "required";
-    let options = join_token_request::Options { children: children.clone(), concurrency, cross_namespace_grants };
+    let options =
+        join_token_request::Options { children: children.clone(), concurrency, cross_namespace_grants };
     context.spawn(join_token_request::run(context.clone(), options));
 }
 
@@ -135,9 +139,13 @@ fn start_with_core(context: &Context, flags: &Flags, children: &Children) {
         context.spawn(node_link::run(context.clone(), options));
     }
     if mode.infrastructure() {
-        let options = remote_machine::machine::Options { concurrency, hosts: usize::from(flags.remote_concurrency) };
+        let options =
+            remote_machine::machine::Options { concurrency, hosts: usize::from(flags.remote_concurrency) };
         context.spawn(remote_machine::machine::run(context.clone(), options));
-        context.spawn(remote_machine::cluster::run(context.clone(), remote_machine::cluster::Options { concurrency }));
+        context.spawn(remote_machine::cluster::run(
+            context.clone(),
+            remote_machine::cluster::Options { concurrency },
+        ));
     }
 }
 
@@ -150,7 +158,8 @@ async fn config(flags: &Flags) -> anyhow::Result<Config> {
     let Some(path) = &flags.kubeconfig else {
         return Config::infer().await.context("no --kubeconfig, and not running in a pod");
     };
-    let kubeconfig = Kubeconfig::read_from(path).with_context(|| format!("--kubeconfig={}", path.display()))?;
+    let kubeconfig =
+        Kubeconfig::read_from(path).with_context(|| format!("--kubeconfig={}", path.display()))?;
     Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
         .await
         .with_context(|| format!("--kubeconfig={}", path.display()))

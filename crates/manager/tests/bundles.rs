@@ -19,13 +19,22 @@ fn the_committed_bundles_are_current() {
             std::fs::write(&path, &wanted).unwrap();
         }
         let found = std::fs::read_to_string(&path).unwrap_or_default();
-        assert!(found == wanted, "{} is stale: UPDATE_BUNDLES=1 cargo test -p manager --test bundles", path.display());
+        assert!(
+            found == wanted,
+            "{} is stale: UPDATE_BUNDLES=1 cargo test -p manager --test bundles",
+            path.display()
+        );
     }
 }
 
 #[test]
 fn p_8_names_and_selectors_are_those_of_the_go_bundles() {
-    for (bundle, suffix) in [(Bundle::Bootstrap, "-bootstrap"), (Bundle::ControlPlane, "-control-plane"), (Bundle::Infrastructure, "-infrastructure"), (Bundle::Standalone, "")] {
+    for (bundle, suffix) in [
+        (Bundle::Bootstrap, "-bootstrap"),
+        (Bundle::ControlPlane, "-control-plane"),
+        (Bundle::Infrastructure, "-infrastructure"),
+        (Bundle::Standalone, ""),
+    ] {
         let all = objects(bundle);
         let deployment = all.iter().find(|object| object["kind"] == "Deployment").unwrap();
         assert_eq!(deployment["metadata"]["name"], format!("k0smotron-controller-manager{suffix}"));
@@ -33,7 +42,12 @@ fn p_8_names_and_selectors_are_those_of_the_go_bundles() {
         assert_eq!(selector["control-plane"], "controller-manager");
         assert_eq!(selector.get("k0smotron-provider").is_some(), bundle != Bundle::Standalone);
         assert_eq!(*selector, deployment["spec"]["template"]["metadata"]["labels"]);
-        let names = |kind: &str| all.iter().filter(|o| o["kind"] == kind).map(|o| o["metadata"]["name"].as_str().unwrap().to_owned()).collect::<Vec<_>>();
+        let names = |kind: &str| {
+            all.iter()
+                .filter(|o| o["kind"] == kind)
+                .map(|o| o["metadata"]["name"].as_str().unwrap().to_owned())
+                .collect::<Vec<_>>()
+        };
         assert!(names("ClusterRole").contains(&format!("k0smotron-manager-role{suffix}")));
         assert_eq!(names("ClusterRoleBinding"), [format!("k0smotron-manager-rolebinding{suffix}")]);
         assert_eq!(names("Namespace"), ["k0smotron"]);
@@ -47,7 +61,12 @@ fn every_kind_is_in_one_components_file_and_says_which_contract_it_meets() {
         for crd in objects(bundle).into_iter().filter(|object| object["kind"] == "CustomResourceDefinition") {
             let labels = &crd["metadata"]["labels"];
             let contract = crd["spec"]["group"] != "k0smotron.io";
-            assert_eq!(labels["cluster.x-k8s.io/v1beta2"] == "v1beta2", contract, "{}", crd["metadata"]["name"]);
+            assert_eq!(
+                labels["cluster.x-k8s.io/v1beta2"] == "v1beta2",
+                contract,
+                "{}",
+                crd["metadata"]["name"]
+            );
             assert!(labels.get("cluster.x-k8s.io/v1beta1").is_none(), "v1beta1 is not served yet");
             seen.push(crd["metadata"]["name"].as_str().unwrap().to_owned());
         }
@@ -72,13 +91,20 @@ fn every_variable_of_a_components_file_has_a_default() {
 fn the_pod_is_restricted() {
     for bundle in Bundle::ALL {
         let all = objects(bundle);
-        let pod = &all.iter().find(|object| object["kind"] == "Deployment").unwrap()["spec"]["template"]["spec"];
+        let pod =
+            &all.iter().find(|object| object["kind"] == "Deployment").unwrap()["spec"]["template"]["spec"];
         let container = &pod["containers"][0];
         assert_eq!(container["name"], "manager");
         let security = &container["securityContext"];
-        assert_eq!((&security["readOnlyRootFilesystem"], &security["allowPrivilegeEscalation"]), (&Value::Bool(true), &Value::Bool(false)));
+        assert_eq!(
+            (&security["readOnlyRootFilesystem"], &security["allowPrivilegeEscalation"]),
+            (&Value::Bool(true), &Value::Bool(false))
+        );
         assert_eq!(security["capabilities"]["drop"][0], "ALL");
-        assert_eq!((&pod["securityContext"]["runAsNonRoot"], &security["runAsUser"]), (&Value::Bool(true), &65532.into()));
+        assert_eq!(
+            (&pod["securityContext"]["runAsNonRoot"], &security["runAsUser"]),
+            (&Value::Bool(true), &65532.into())
+        );
         assert!(container["resources"]["limits"].get("cpu").is_none());
     }
 }

@@ -304,7 +304,7 @@ impl<F: Clone + Send + Sync + 'static> Cache<F> {
                 }
             }
             Err(error) => {
-                tracing::error!(kind = self.kind(), %key, error = format!("{error:#}"), "cannot read object")
+                tracing::error!(kind = self.kind(), %key, error = format!("{error:#}"), "cannot read object");
             }
         }
         self.saw(version);

@@ -1,6 +1,6 @@
 //! What all controllers of a process share: client, scope, caches, metrics, events, shutdown.
 
-use std::any::Any;
+use std::any::{Any, TypeId};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
@@ -27,6 +27,8 @@ pub struct Scope {
 /// The label of `--watch-filter`.
 pub const WATCH_FILTER_LABEL: &str = "cluster.x-k8s.io/watch-filter";
 
+/// Group, kind, label selector and type of fact: what makes two requests for a cache the same.
+type CacheName = (String, String, String, TypeId);
 type Registered = (String, String, Arc<dyn AnyCache>);
 
 struct Inner {
@@ -39,7 +41,7 @@ struct Inner {
     shutdown_grace: Duration,
     clusters: OnceLock<Cache<bool>>,
     caches: Mutex<Vec<Registered>>,
-    typed: Mutex<HashMap<(String, String, String, std::any::TypeId), Box<dyn Any + Send>>>,
+    typed: Mutex<HashMap<CacheName, Box<dyn Any + Send>>>,
 }
 
 /// Shared by all controllers of a process; clones are the same context.
@@ -146,8 +148,7 @@ impl Context {
         labels: &str,
         reduce: fn(DynamicObject) -> anyhow::Result<F>,
     ) -> Cache<F> {
-        let name =
-            (resource.group.clone(), resource.kind.clone(), labels.to_owned(), std::any::TypeId::of::<F>());
+        let name = (resource.group.clone(), resource.kind.clone(), labels.to_owned(), TypeId::of::<F>());
         let mut typed = self.0.typed.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = typed.get(&name).and_then(|known| known.downcast_ref::<Cache<F>>()) {
             return known.clone();

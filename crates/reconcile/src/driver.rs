@@ -33,7 +33,7 @@ const DEBOUNCE: Duration = Duration::from_millis(10);
 /// After a second decision differed from the first: the caches are about to follow.
 const SECOND_THOUGHT: Duration = Duration::from_millis(200);
 /// Back-off after a failure: doubles from the first to the last.
-const BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
+const BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(5));
 /// A refusal that the user reads in a condition ends when the user acts, somewhere we do not watch.
 const REFUSED_AGAIN: Duration = Duration::from_secs(15);
 
@@ -149,14 +149,13 @@ impl<C: Controller> Driver<C> {
             let (driver, key) = (self.clone(), key.clone());
             async move { driver.pass(&key).await }.instrument(span)
         });
-        let outcome = match task.await {
-            Ok(outcome) => outcome,
-            Err(_) => {
-                self.context.metrics().panicked(C::NAME);
-                let again = self.failed(&key);
-                self.wake(key.clone(), again);
-                Outcome::Error
-            }
+        let outcome = if let Ok(outcome) = task.await {
+            outcome
+        } else {
+            self.context.metrics().panicked(C::NAME);
+            let again = self.failed(&key);
+            self.wake(key.clone(), again);
+            Outcome::Error
         };
         self.queue.done(&key);
         self.context.metrics().depth(C::NAME, self.queue.depth());
@@ -223,12 +222,12 @@ impl<C: Controller> Driver<C> {
             self.write_status(key, &status_of(&entry.fact)?, &wanted, writer).await?;
             return Ok(Next::OnChange);
         }
-        let pass = self.a_pass(key, entry.fact.clone(), Reads::Cached, writer);
+        let pass = Self::a_pass(key, entry.fact.clone(), Reads::Cached, writer);
         let mut observed = self.controller.observe(&pass).await.context("cannot observe")?;
         let mut plan = self.controller.plan(&observed);
         if plan.disruptive {
             let Some(live) = self.primary.get_live(key).await? else { return Ok(Next::OnChange) };
-            let pass = self.a_pass(key, live.fact.clone(), Reads::Live, writer);
+            let pass = Self::a_pass(key, live.fact.clone(), Reads::Live, writer);
             observed = self
                 .controller
                 .observe(&pass)
@@ -439,7 +438,7 @@ impl<C: Controller> Driver<C> {
         pause::why_paused(&entry.meta, name.as_deref(), cluster.is_some_and(|cluster| cluster.fact))
     }
 
-    fn a_pass(&self, key: &Key, object: C::Kind, reads: Reads, writer: &Arc<Writer>) -> Pass<C::Kind> {
+    fn a_pass(key: &Key, object: C::Kind, reads: Reads, writer: &Arc<Writer>) -> Pass<C::Kind> {
         let (now, seed) = (clock::now(), clock::seed());
         Pass { key: key.clone(), object: Arc::new(object), reads, now, seed, writer: writer.clone() }
     }

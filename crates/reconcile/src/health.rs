@@ -34,8 +34,9 @@ pub async fn serve_health(context: &Context, address: SocketAddr) -> anyhow::Res
                 answer(&[("ping", true), ("caches", ready.is_synced())], verbose)
             }),
         );
-    let listener =
-        tokio::net::TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
+    let listener = tokio::net::TcpListener::bind(address)
+        .await
+        .with_context(|| format!("cannot listen on {address}"))?;
     let stop = context.stop().clone();
     context.spawn(async move {
         let served = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await;

@@ -136,7 +136,9 @@ fn feed(value: &Value, hasher: &mut Sha256) {
         }
         Value::Array(items) => {
             hasher.update(b"[");
-            items.iter().for_each(|item| feed(item, hasher));
+            for item in items {
+                feed(item, hasher);
+            }
             hasher.update(b"]");
         }
         scalar => {

@@ -126,9 +126,9 @@ mod tests {
     async fn the_earliest_wish_wins() {
         let queue = Queue::default();
         let now = clock::instant();
-        queue.wake(Key::new("n", "late"), now + Duration::from_secs(3600));
+        queue.wake(Key::new("n", "late"), now + Duration::from_hours(1));
         queue.wake(Key::new("n", "late"), now);
-        queue.wake(Key::new("n", "late"), now + Duration::from_secs(60));
+        queue.wake(Key::new("n", "late"), now + Duration::from_mins(1));
         assert_eq!(queue.next().await.0.name, "late");
     }
 }

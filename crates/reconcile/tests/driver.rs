@@ -1,4 +1,5 @@
 //! The driver on a real API server, driven by a toy controller: a `Toy` wants so many ConfigMaps.
+#![allow(clippy::unwrap_used, reason = "a test")]
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -7,7 +8,10 @@ use anyhow::Result;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
 use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, PostParams};
 use kube::{Client, ResourceExt};
-use reconcile::{Cache, Condition, Context, Controller, Effect, Event, Key, Metrics, Next, ObjectId, Pass, Plan, Said, Scope, Wakes};
+use reconcile::{
+    Cache, Condition, Context, Controller, Effect, Event, Key, Metrics, Next, ObjectId, Pass, Plan, Said,
+    Scope, Wakes,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use testbed::ControlPlaneOnly;
@@ -57,7 +61,10 @@ impl Controller for Toys {
     async fn observe(&self, pass: &Pass<Toy>) -> Result<Seen> {
         let children = pass.list_here(&self.children, &[("toy", &pass.key.name)]).await?;
         let children = children.iter().filter(|child| !child.deleting());
-        Ok(Seen { toy: (*pass.object).clone(), children: children.map(|c| (c.name().to_owned(), c.uid().to_owned())).collect() })
+        Ok(Seen {
+            toy: (*pass.object).clone(),
+            children: children.map(|c| (c.name().to_owned(), c.uid().to_owned())).collect(),
+        })
     }
 
     fn plan(&self, seen: &Seen) -> Plan<ToyStatus, ()> {
@@ -75,7 +82,12 @@ impl Controller for Toys {
         if deleting && seen.children.is_empty() {
             effects.push(Effect::Release);
         }
-        let ready = Condition::new("Ready", seen.children.len() == wanted, if seen.children.len() == wanted { "Ready" } else { "Growing" }, "");
+        let ready = Condition::new(
+            "Ready",
+            seen.children.len() == wanted,
+            if seen.children.len() == wanted { "Ready" } else { "Growing" },
+            "",
+        );
         Plan {
             effects,
             status: Some(ToyStatus { children: seen.children.len(), conditions: vec![] }),
@@ -110,7 +122,8 @@ struct Process {
 
 fn start(client: Client) -> Process {
     let stop = CancellationToken::new();
-    let context = Context::new(client, Scope::default(), Metrics::new(), stop.clone(), Duration::from_secs(3));
+    let context =
+        Context::new(client, Scope::default(), Metrics::new(), stop.clone(), Duration::from_secs(3));
     context.watch_clusters();
     let children = context.cache(ApiResource::erase::<ConfigMap>(&()), "toy", reconcile::nothing);
     let wakes = Wakes::new().owned(&children);
@@ -135,7 +148,12 @@ impl World {
     async fn new() -> Result<Self> {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let server = ControlPlaneOnly::start().await?;
-        server.apply_crds(&[crd("toys", "Toy", "test.k0smotron.io", "v1"), crd("clusters", "Cluster", "cluster.x-k8s.io", "v1beta2")]).await?;
+        server
+            .apply_crds(&[
+                crd("toys", "Toy", "test.k0smotron.io", "v1"),
+                crd("clusters", "Cluster", "cluster.x-k8s.io", "v1beta2"),
+            ])
+            .await?;
         let admin = server.client().await?;
         Ok(Self { server, admin })
     }
@@ -205,7 +223,8 @@ async fn eventually<F: Future<Output = Result<bool>>>(what: impl Fn() -> F) -> R
 
 /// No request of the manager's for a while, watches apart.
 async fn quiet(faults: &FaultHandle) -> bool {
-    let requests = || faults.requests().iter().filter(|((verb, _), _)| verb != "watch").map(|(_, n)| n).sum::<u64>();
+    let requests =
+        || faults.requests().iter().filter(|((verb, _), _)| verb != "watch").map(|(_, n)| n).sum::<u64>();
     let before = requests();
     tokio::time::sleep(Duration::from_secs(2)).await;
     requests() == before
@@ -226,7 +245,8 @@ async fn a_settled_object_costs_no_request_and_a_restart_writes_nothing() -> Res
 
     let again = FaultHandle::new();
     let _process = start(world.manager(&again).await?);
-    eventually(|| async { Ok(again.requests().contains_key(&("watch".to_owned(), "toys".to_owned()))) }).await?;
+    eventually(|| async { Ok(again.requests().contains_key(&("watch".to_owned(), "toys".to_owned()))) })
+        .await?;
     tokio::time::sleep(Duration::from_secs(2)).await;
     assert!(again.writes().is_empty(), "{:?}", again.writes());
     Ok(())
@@ -241,9 +261,13 @@ async fn an_edited_child_is_restored_and_a_deleted_one_comes_back() -> Result<()
     world.make("restore", 2).await?;
     world.until_status("restore", 2).await?;
     let children = world.children("restore");
-    children.patch("t-0", &PatchParams::default(), &Patch::Merge(json!({"data": {"of": "somebody else"}}))).await?;
+    children
+        .patch("t-0", &PatchParams::default(), &Patch::Merge(json!({"data": {"of": "somebody else"}})))
+        .await?;
     eventually(|| async { Ok(children.get("t-0").await?.data.unwrap()["of"] == "t") }).await?;
-    children.patch("t-0", &PatchParams::default(), &Patch::Merge(json!({"data": {"theirs": "kept"}}))).await?;
+    children
+        .patch("t-0", &PatchParams::default(), &Patch::Merge(json!({"data": {"theirs": "kept"}})))
+        .await?;
     children.delete("t-1", &DeleteParams::default()).await?;
     eventually(|| async { Ok(children.get_opt("t-1").await?.is_some()) }).await?;
     assert_eq!(children.get("t-0").await?.data.unwrap()["theirs"], "kept", "fields of others are left alone");
@@ -274,7 +298,10 @@ async fn killed_after_each_nth_write_it_ends_in_the_same_objects() -> Result<()>
                 if toy.status.is_some_and(|status| status.children == children) {
                     break;
                 }
-                anyhow::ensure!(Instant::now() < deadline, "cut after {n} writes: stuck before {children} children");
+                anyhow::ensure!(
+                    Instant::now() < deadline,
+                    "cut after {n} writes: stuck before {children} children"
+                );
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
             let wanted: Vec<String> = (0..children).map(|c| format!("t-{c}")).collect();
@@ -303,7 +330,10 @@ async fn a_paused_object_says_so_and_is_not_touched_until_it_is_resumed() -> Res
         let conditions = world.toys("pause").get("t").await?.status.unwrap_or_default().conditions;
         Ok::<_, anyhow::Error>(conditions.into_iter().find(|condition| condition.type_ == "Paused"))
     };
-    eventually(|| async { Ok(paused().await?.is_some_and(|told| told.status == "True" && told.message.contains("Cluster c"))) }).await?;
+    eventually(|| async {
+        Ok(paused().await?.is_some_and(|told| told.status == "True" && told.message.contains("Cluster c")))
+    })
+    .await?;
     assert_eq!(world.names("pause").await?, Vec::<String>::new());
     assert_eq!(faults.writes().len(), 1, "one write: the condition");
 
@@ -326,12 +356,22 @@ async fn a_refused_write_is_told_and_retried_and_forgotten_when_it_succeeds() ->
         let conditions = world.toys("refused").get("t").await?.status.unwrap_or_default().conditions;
         Ok::<_, anyhow::Error>(conditions.into_iter().find(|condition| condition.type_ == "Reconciled"))
     };
-    eventually(|| async { Ok(reconciled().await?.is_some_and(|told| told.reason == "ApplyFailed" && told.message.contains("ConfigMap refused/t-0"))) }).await?;
+    eventually(|| async {
+        Ok(reconciled().await?.is_some_and(|told| {
+            told.reason == "ApplyFailed" && told.message.contains("ConfigMap refused/t-0")
+        }))
+    })
+    .await?;
     world.until_status("refused", 1).await?;
     eventually(|| async { Ok(reconciled().await?.is_some_and(|told| told.status == "True")) }).await?;
     let events: Api<k8s_openapi::api::events::v1::Event> = Api::namespaced(world.admin.clone(), "refused");
-    let failed = |event: &&k8s_openapi::api::events::v1::Event| event.reason.as_deref() == Some("ReconcileFailed");
-    assert_eq!(events.list(&Default::default()).await?.iter().filter(failed).count(), 1, "two tries, one event");
+    let failed =
+        |event: &&k8s_openapi::api::events::v1::Event| event.reason.as_deref() == Some("ReconcileFailed");
+    assert_eq!(
+        events.list(&kube::api::ListParams::default()).await?.iter().filter(failed).count(),
+        1,
+        "two tries, one event"
+    );
     Ok(())
 }
 

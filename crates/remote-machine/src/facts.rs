@@ -52,7 +52,7 @@ impl Role {
 }
 
 /// Options of `k0s install` that `k0s reset` must be given too.
-const KEPT_OPTIONS: [&str; 2] = ["--kubelet-root-dir", "--data-dir"];
+const KEPT_OPTIONS: [&str; 3] = ["--kubelet-root-dir", "--data-dir", "--cri-socket"];
 /// Where k0s keeps its data.
 const DATA_DIR: &str = "/var/lib/k0s";
 

@@ -40,7 +40,7 @@ async fn main() -> Result<()> {
     let state = args.state.unwrap_or_else(cluster::default_state);
     let demo = Demo { name: "demo".into(), namespace: "default".into() };
     match args.command.unwrap_or(Command::Up) {
-        Command::Up => up(&state, &demo).await,
+        Command::Up => Box::pin(up(&state, &demo)).await,
         Command::Status => status(&state, &demo),
         Command::Down => down(&state, &demo).await,
         Command::Agent => agent::run(agent::Options::of(&Cluster::attach(&state)?.dir())).await,
@@ -52,7 +52,11 @@ async fn up(state: &Path, demo: &Demo) -> Result<()> {
     debian::require_root()?;
     install_crypto();
     let progress = Progress::start();
-    let options = BedOptions { state: state.to_owned(), keep: Some(std::env::current_exe()?), version: k0s::VERSION.into() };
+    let options = BedOptions {
+        state: state.to_owned(),
+        keep: Some(std::env::current_exe()?),
+        version: k0s::VERSION.into(),
+    };
     let bed = Bed::up(options, &progress).await?;
     let fleet = machines::up(1, state, &bed.k0s).await?;
     progress.say("a host answers by SSH");

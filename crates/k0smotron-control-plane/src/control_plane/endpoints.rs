@@ -114,7 +114,7 @@ pub async fn forward(
     }
 }
 
-#[allow(clippy::unnecessary_wraps)] // the shape of a reduction
+#[allow(clippy::unnecessary_wraps, clippy::needless_pass_by_value)] // the shape of a reduction
 fn infrastructure(object: DynamicObject) -> anyhow::Result<Infrastructure> {
     let endpoint =
         serde_json::from_value::<ApiEndpoint>(object.data["spec"]["controlPlaneEndpoint"].clone()).ok();

@@ -68,7 +68,7 @@ pub async fn run(context: Context, concurrency: usize) {
     context.spawn(endpoints::forward(context.stop().clone(), woken, follow, by_endpoint));
     let wakes = Wakes::new()
         .by(&controller.clusters, move |change| by_cluster(&change.key.namespace, &change.key.name))
-        .by(&controller.hosted, |change| owners(change))
+        .by(&controller.hosted, owners)
         .by(&controller.machines, move |change| of_label(change, &by_machine))
         .by(&controller.machine_pools, move |change| of_label(change, &by_pool))
         .signal(signals);

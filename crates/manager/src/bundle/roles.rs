@@ -131,8 +131,12 @@ pub(super) fn objects(bundle: Bundle) -> Vec<Value> {
 
 /// Roles that aggregate to `view`, `edit` and `admin`.
 fn for_people() -> Vec<Value> {
-    const GROUPS: [&str; 4] =
-        ["k0smotron.io", "bootstrap.cluster.x-k8s.io", "controlplane.cluster.x-k8s.io", "infrastructure.cluster.x-k8s.io"];
+    const GROUPS: [&str; 4] = [
+        "k0smotron.io",
+        "bootstrap.cluster.x-k8s.io",
+        "controlplane.cluster.x-k8s.io",
+        "infrastructure.cluster.x-k8s.io",
+    ];
     let write = ["get", "list", "watch", "create", "update", "patch", "delete", "deletecollection"];
     [("view", READ), ("edit", &write[..]), ("admin", &write[..])]
         .into_iter()
@@ -141,7 +145,8 @@ fn for_people() -> Vec<Value> {
             let rules: Vec<Value> = GROUPS
                 .iter()
                 .map(|group| {
-                    let plurals: Vec<_> = kinds.iter().filter(|kind| kind.group == *group).map(|kind| kind.plural).collect();
+                    let plurals: Vec<_> =
+                        kinds.iter().filter(|kind| kind.group == *group).map(|kind| kind.plural).collect();
                     json!({ "apiGroups": [group], "resources": plurals, "verbs": verbs })
                 })
                 .collect();

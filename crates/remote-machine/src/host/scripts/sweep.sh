@@ -12,6 +12,10 @@ $(cat "$o/made")"
 done
 rm -f "$W/k0s_install.sh" "$SENTINEL"
 rmdir "${SENTINEL%/*}" 2>/dev/null
+# What the bootstrap script keeps for itself: with its mark of success the next cluster's script would do nothing.
+rm -f /var/lib/k0smotron/bootstrap.done /var/lib/k0smotron/bootstrap.failed /var/lib/k0smotron/bootstrap.warnings
+rm -f /var/log/k0smotron-bootstrap.log
+rmdir /var/lib/k0smotron 2>/dev/null
 # Deepest first: later entries may be inside earlier ones. What others use is not empty and stays.
 printf '%s\n' "$made" | sort -r | while IFS= read -r dir; do
   [ -z "$dir" ] || rmdir "$dir" 2>/dev/null
