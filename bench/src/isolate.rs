@@ -1,10 +1,13 @@
-//! A network namespace with nothing but loopback: simulated pods have addresses that nobody may be reached under.
+//! A network namespace with nothing but loopback: no packet to the address of a simulated pod leaves it.
 
 use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 use nix::unistd::geteuid;
+
+/// The network of simulated pods: whoever calls one of them calls this program.
+pub const PODS: &str = "10.128.0.0/16";
 
 /// Runs this program again, with the same words and `more`, in a network namespace of its own; fails as it fails.
 pub fn run_again(more: &[&Path]) -> Result<()> {
@@ -14,7 +17,8 @@ pub fn run_again(more: &[&Path]) -> Result<()> {
     if !geteuid().is_root() {
         command.arg("--map-root-user");
     }
-    command.args(["--", "sh", "-c", "ip link set lo up && exec \"$0\" \"$@\""]).arg(program);
+    let script = format!("ip link set lo up && ip route add local {PODS} dev lo && exec \"$0\" \"$@\"");
+    command.args(["--", "sh", "-c", &script]).arg(program);
     let status = command
         .args(std::env::args_os().skip(1))
         .args(more)

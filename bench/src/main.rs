@@ -9,6 +9,7 @@ mod manager;
 mod ready;
 mod requests;
 mod scale;
+mod simulated;
 mod stage;
 mod table;
 mod usage;

@@ -12,8 +12,10 @@ use crate::usage::Usage;
 
 /// Many times what a start takes.
 const PATIENCE: Duration = Duration::from_mins(2);
-/// Without a write for this long, creation is over: nothing that the controller waits for takes longer here.
-const QUIET: Duration = Duration::from_secs(5);
+/// Longer than the ten seconds after which the controller looks again at a cluster's API that did not answer.
+const SETTLED: Duration = Duration::from_secs(11);
+/// A manager that is not quiet by then never will be.
+const UNREST: Duration = Duration::from_mins(3);
 
 /// How a manager is started.
 pub struct Start {
@@ -90,16 +92,25 @@ impl Manager {
         })
     }
 
-    /// Waits until it has written nothing for [`QUIET`].
-    pub async fn quiet(&self) -> Result<()> {
-        let (mut writes, mut since, start) = (-1.0, Instant::now(), Instant::now());
-        while since.elapsed() < QUIET {
-            let now = self.counters().await?.writes;
-            if (now - writes).abs() > 0.5 {
-                (writes, since) = (now, Instant::now());
+    /// Waits until it has written nothing for this long.
+    pub async fn quiet(&self, time: Duration) -> Result<()> {
+        self.unchanged(time, |counters| counters.writes).await
+    }
+
+    /// Waits until it has neither written nor looked at anything for a while.
+    pub async fn settled(&self) -> Result<()> {
+        self.unchanged(SETTLED, |counters| counters.writes + counters.passes).await
+    }
+
+    async fn unchanged(&self, time: Duration, of: impl Fn(Counters) -> f64) -> Result<()> {
+        let (mut last, mut since, start) = (-1.0, Instant::now(), Instant::now());
+        while since.elapsed() < time {
+            let now = of(self.counters().await?);
+            if (now - last).abs() > 0.5 {
+                (last, since) = (now, Instant::now());
             }
-            if start.elapsed() > PATIENCE {
-                bail!("the manager still writes after {PATIENCE:?}");
+            if start.elapsed() > UNREST {
+                bail!("the manager is still busy after {UNREST:?}");
             }
             tokio::time::sleep(Duration::from_millis(250)).await;
         }
@@ -131,7 +142,7 @@ pub fn program(given: Option<&Path>) -> Result<PathBuf> {
     match given {
         Some(path) if path.is_file() => Ok(std::path::absolute(path)?),
         Some(path) => bail!("--manager {}: no such file; leave it out to have it built", path.display()),
-        None => e2e::repo::build("manager"),
+        None => e2e::repo::manager(),
     }
 }
 

@@ -32,6 +32,9 @@ pub struct Args {
     /// The manager's program [default: built, profile $K0SMOTRON_PROFILE or release]
     #[arg(long)]
     manager: Option<PathBuf>,
+    /// Keep the API server's audit logs in this folder
+    #[arg(long)]
+    audit: Option<PathBuf>,
     /// Already in a network namespace of its own
     #[arg(long, hide = true)]
     isolated: bool,
@@ -105,6 +108,7 @@ pub async fn run(args: Args) -> Result<()> {
                 idle: Duration::from_secs(args.idle),
                 version: args.version.clone(),
                 program: program.clone(),
+                audit: args.audit.clone(),
             };
             eprintln!("scale: {} clusters with {}", plan.count, storage.name());
             told.push(story::play(&plan).await?);

@@ -13,6 +13,8 @@ use testbed::control_plane::{AuditEntry, ControlPlaneOptions, apply};
 use testbed::process::{Life, Process, Program};
 use testbed::tools::{self, Files, Tool};
 
+use crate::isolate;
+
 /// What it is made of.
 pub const TOOLS: [Tool; 6] = [
     Tool::Etcd,
@@ -75,6 +77,15 @@ impl Stage {
         let mut all = self.server.audit()?;
         all.retain(|entry| entry.user == USER);
         Ok(all)
+    }
+
+    /// Copies the audit log, which goes with the stage.
+    pub fn keep_audit(&self, path: &Path) -> Result<()> {
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
+        }
+        std::fs::copy(self.dir().join("audit.log"), path).with_context(|| path.display().to_string())?;
+        Ok(())
     }
 
     async fn nodes_ready(&self) -> Result<()> {
@@ -175,7 +186,7 @@ fn kwok(server: &ControlPlaneOnly) -> Result<Process> {
             "--manage-all-nodes".to_owned(),
             "--node-lease-duration-seconds=40".to_owned(),
             // Room for more pods than its default network has.
-            "--cidr=10.128.0.1/16".to_owned(),
+            format!("--cidr={}", isolate::PODS.replace(".0/", ".1/")),
         ])
         .start(server.dir())
 }

@@ -14,6 +14,8 @@ pub struct Usage {
     pub cpu: f64,
     /// Resident memory, MiB.
     pub rss: f64,
+    /// Of that its own, MiB: the rest are pages of its program, which the kernel may drop.
+    pub own: f64,
     /// The most it had resident, MiB.
     pub peak: f64,
 }
@@ -39,6 +41,7 @@ impl Usage {
         Some(Self {
             cpu: (ticks(11)? + ticks(12)?) / TICKS,
             rss: mebibytes("VmRSS:")?,
+            own: mebibytes("RssAnon:")?,
             peak: mebibytes("VmHWM:")?,
         })
     }
@@ -51,7 +54,9 @@ mod tests {
     #[test]
     fn cpu_and_memory_are_read_past_a_name_with_parentheses() {
         let stat = "7 (a) b) S 1 7 7 0 -1 4194560 100 0 0 0 250 50 0 0 20 0 3 0 99";
-        let usage = Usage::read(stat, "Name:\ta\nVmHWM:\t  4096 kB\nVmRSS:\t  2048 kB\n").unwrap();
+        let usage =
+            Usage::read(stat, "Name:\ta\nVmHWM:\t  4096 kB\nVmRSS:\t  2048 kB\nRssAnon:\t  1024 kB\n")
+                .unwrap();
         assert!(
             (usage.cpu - 3.0).abs() < 1e-9
                 && (usage.rss - 2.0).abs() < 1e-9

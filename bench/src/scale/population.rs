@@ -1,6 +1,7 @@
 //! The measured clusters: made all at once, waited for, deleted all at once.
 
 use std::collections::HashMap;
+use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -12,6 +13,7 @@ use kube::{Api, Client, ResourceExt as _};
 use serde_json::json;
 
 use super::Storage;
+use crate::simulated::Place;
 use crate::stage::{NAMESPACE, PROBE_NAMESPACE};
 
 /// Requests at once: as fast as the API server takes them.
@@ -46,10 +48,16 @@ impl Population {
         Api::namespaced(self.client.clone(), namespace)
     }
 
-    fn cluster(&self, namespace: &str, name: &str) -> Result<HostedCluster> {
+    /// Where they will be, and the probe.
+    pub fn places(&self) -> Vec<Place> {
+        (0..self.count).map(place).chain([probe()]).collect()
+    }
+
+    fn cluster(&self, place: &Place) -> Result<HostedCluster> {
         Ok(serde_json::from_value(json!({
-            "metadata": {"name": name, "namespace": namespace},
+            "metadata": {"name": place.name, "namespace": place.namespace},
             "spec": {
+                "externalAddress": place.address,
                 "version": self.version,
                 "storage": {"type": self.storage.name()},
                 "service": {"type": "ClusterIP"},
@@ -69,10 +77,10 @@ impl Population {
             .map(|number| {
                 let api = api.clone();
                 async move {
-                    let name = format!("c{number:04}");
+                    let place = place(number);
                     let at = Instant::now();
-                    api.create(&PostParams::default(), &self.cluster(NAMESPACE, &name)?).await?;
-                    anyhow::Ok((name, at))
+                    api.create(&PostParams::default(), &self.cluster(&place)?).await?;
+                    anyhow::Ok((place.name, at))
                 }
             })
             .buffer_unordered(AT_ONCE)
@@ -106,7 +114,7 @@ impl Population {
         let start = Instant::now();
         let named = watcher::Config::default().fields("metadata.name=probe");
         let mut events = watcher::watcher(api.clone(), named).boxed();
-        api.create(&PostParams::default(), &self.cluster(PROBE_NAMESPACE, "probe")?).await?;
+        api.create(&PostParams::default(), &self.cluster(&probe())?).await?;
         let seen = async {
             loop {
                 let event = events.try_next().await?.context("the watch ended")?;
@@ -134,6 +142,16 @@ impl Population {
         }
         Ok(start.elapsed().as_secs_f64())
     }
+}
+
+fn place(number: usize) -> Place {
+    let [.., high, low] = number.to_be_bytes();
+    let address = Ipv4Addr::new(127, 1, high, low);
+    Place { namespace: NAMESPACE, name: format!("c{number:04}"), address }
+}
+
+fn probe() -> Place {
+    Place { namespace: PROBE_NAMESPACE, name: "probe".to_owned(), address: Ipv4Addr::new(127, 2, 0, 1) }
 }
 
 fn is_available(cluster: &HostedCluster) -> bool {

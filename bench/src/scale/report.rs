@@ -43,6 +43,9 @@ fn costs(told: &[Told], keys: &Keys) -> Table {
     row("create: reads per cluster", &|told| {
         format!("{:.1}", per(told, as_f64(told.creation.requests.reads)))
     });
+    row("create: requests to its own API and etcd, per cluster", &|told| {
+        format!("{:.1}", per(told, as_f64(told.creation.child_requests)))
+    });
     row("create: passes per cluster", &|told| format!("{:.1}", per(told, told.creation.passes)));
     row("create: failed passes", &|told| format!("{}", told.creation.errors));
     row("create: CPU per cluster, ms", &|told| format!("{:.0}", 1e3 * per(told, told.creation.cpu)));
@@ -54,7 +57,9 @@ fn costs(told: &[Told], keys: &Keys) -> Table {
         format!("{:.0}", 1e3 * keys)
     });
     row("memory: empty, MiB RSS", &|told| format!("{:.1}", told.empty.rss));
+    row("memory: empty, of it anonymous", &|told| format!("{:.1}", told.empty.own));
     row("memory: settled, MiB RSS", &|told| format!("{:.1}", told.idle.usage.rss));
+    row("memory: settled, of it anonymous", &|told| format!("{:.1}", told.idle.usage.own));
     row("memory: peak, MiB RSS", &|told| format!("{:.1}", told.idle.usage.peak));
     row("memory: KiB per cluster", &|told| {
         format!("{:.0}", 1024.0 * per(told, told.idle.usage.rss - told.empty.rss))
@@ -62,6 +67,7 @@ fn costs(told: &[Told], keys: &Keys) -> Table {
     row("idle: seconds", &|told| format!("{:.0}", told.idle.seconds));
     row("idle: writes", &|told| told.idle.requests.writes.to_string());
     row("idle: reads besides watches", &|told| told.idle.requests.reads.to_string());
+    row("idle: requests to clusters' own APIs and etcds", &|told| told.idle.child_requests.to_string());
     row("idle: watches begun", &|told| told.idle.requests.watches.to_string());
     row("idle: passes/s per cluster", &|told| {
         format!("{:.4}", per(told, told.idle.passes / told.idle.seconds))
@@ -72,6 +78,9 @@ fn costs(told: &[Told], keys: &Keys) -> Table {
     row("restart: start to a new cluster's finalizer, s", &|told| format!("{:.2}", told.probe));
     row("restart: writes", &|told| told.restart.requests.writes.to_string());
     row("restart: reads", &|told| told.restart.requests.reads.to_string());
+    row("restart: requests to clusters' own APIs and etcds, with the new one's", &|told| {
+        told.restart.child_requests.to_string()
+    });
     row("restart: CPU, s", &|told| format!("{:.2}", told.restart.cpu));
     row("restart: peak, MiB RSS", &|told| format!("{:.1}", told.restart.usage.peak));
     row("delete: all gone, s", &|told| format!("{:.1}", told.deletion.seconds));
