@@ -179,7 +179,7 @@ impl Hosted {
         config: &DynamicConfigStatus,
     ) -> anyhow::Result<bool> {
         let (part, _) = dynamic_part(wanted);
-        let nothing = part.as_object().is_none_or(serde_json::Map::is_empty);
+        let nothing = wanted.config.cut(&k0s::NODE_LOCAL).rest.is_empty();
         // k0s itself made the object from its file, which holds the whole configuration; nothing of the user's
         // needs no apply, unless an earlier one set something.
         let first = self.remember(&pass.key, |memory| memory.pushed.is_none())

@@ -49,18 +49,27 @@ pub fn hosted_id(seen: &Observed, cluster: &str) -> ObjectId {
     ObjectId::of::<HostedCluster>(&seen.namespace, cluster)
 }
 
-/// The endpoint on the Cluster: its uid, so that a Cluster that is gone is not made again.
-pub fn cluster_endpoint(
+/// On a Cluster: which child it is, by the uid of the child's namespace `kube-system`.
+const CLUSTER_ID: &str = "k0sproject.io/cluster-id";
+
+/// Endpoint and identity of the child on the Cluster, which is named by its uid too, so that a Cluster that is gone
+/// is not made again.
+pub fn cluster_part(
     seen: &Observed,
     cluster: &ClusterFacts,
     endpoint: &ApiEndpoint,
+    child_uid: Option<&str>,
 ) -> anyhow::Result<DynamicObject> {
-    partial(json!({
+    let mut object = partial(json!({
         "apiVersion": format!("{}/{}", cluster_api::GROUP, cluster_api::VERSION),
         "kind": "Cluster",
         "metadata": { "name": cluster.name, "namespace": seen.namespace, "uid": cluster.uid },
         "spec": { "controlPlaneEndpoint": endpoint },
-    }))
+    }))?;
+    if let Some(uid) = child_uid {
+        object.annotations_mut().insert(CLUSTER_ID.into(), format!("kube-system:{uid}"));
+    }
+    Ok(object)
 }
 
 /// The endpoint on the infrastructure object.

@@ -70,8 +70,8 @@ fn declare(seen: &Observed, events: &mut Vec<Event>) -> Vec<Effect> {
         {
             apply(objects::infrastructure_endpoint(seen, infrastructure, &endpoint));
         }
+        apply(objects::cluster_part(seen, cluster, &endpoint, child_uid(seen)));
         if cluster.endpoint.as_ref() != Some(&endpoint) {
-            apply(objects::cluster_endpoint(seen, cluster, &endpoint));
             events.push(Event::acted("EndpointChanged", format!("The control plane answers at {endpoint}")));
         }
         effects.extend(provisioned(seen, cluster));
@@ -89,6 +89,10 @@ fn provisioned(seen: &Observed, cluster: &ClusterFacts) -> Option<Effect> {
     objects::infrastructure_provisioned(seen, infrastructure)
         .ok()
         .map(|object| Effect::ApplyStatus(Box::new(object)))
+}
+
+fn child_uid(seen: &Observed) -> Option<&str> {
+    seen.hosted.as_ref()?.status.dynamic_config.as_ref()?.child_uid.as_deref()
 }
 
 fn endpoint(seen: &Observed) -> Option<ApiEndpoint> {

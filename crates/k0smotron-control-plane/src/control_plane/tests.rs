@@ -127,7 +127,22 @@ fn the_endpoint_goes_where_it_differs_and_nowhere_else() {
     let cluster = seen.cluster.as_mut().unwrap();
     cluster.endpoint = Some(endpoint.clone());
     cluster.infrastructure.as_mut().unwrap().facts.endpoint = Some(endpoint);
-    assert_eq!(kinds(&seen), ["Cluster"], "only the k0smotron.io Cluster, whose apply the driver skips");
+    assert_eq!(
+        kinds(&seen),
+        ["Cluster", "Cluster"],
+        "what stays is what the driver skips: k0smotron.io and core's"
+    );
+}
+
+#[test]
+fn the_cluster_is_told_which_child_it_is() {
+    let mut seen = serving();
+    let told =
+        |seen: &Observed| applied(seen)[1]["metadata"]["annotations"]["k0sproject.io/cluster-id"].clone();
+    assert!(told(&seen).is_null());
+    let known = api::hosted::DynamicConfigStatus { digest: "d".into(), child_uid: Some("u-child".into()) };
+    seen.hosted.as_mut().unwrap().status.dynamic_config = Some(known);
+    assert_eq!(told(&seen), "kube-system:u-child");
 }
 
 #[test]

@@ -121,8 +121,13 @@ fn static_part(config: &Value) -> Map<String, Value> {
 }
 
 /// The part that is kept in the child, and its digest (H-16). It depends on the user's wishes alone.
+///
+/// The agents of konnectivity take their port from there although its server takes it from the file, so it is in
+/// both: whoever makes the object first, k0s or we, the agents find the server.
 pub fn dynamic_part(wanted: &Wanted<'_>) -> (Value, String) {
-    let part = sorted(&Value::Object(wanted.config.cut(&k0s::STATIC).rest));
+    let mut part = Value::Object(wanted.config.cut(&k0s::NODE_LOCAL).rest);
+    part["konnectivity"]["agentPort"] = wanted.spec.konnectivity_port().into();
+    let part = sorted(&part);
     let digest = digest(&part);
     (part, digest)
 }
