@@ -40,7 +40,7 @@ fn renderers(criterion: &mut Criterion) {
         let mut group = criterion.benchmark_group(format!("worker with {files} files"));
         group.throughput(Throughput::Bytes(text.len().try_into().unwrap()));
         group.bench_function("cloud-config", |bencher| {
-            bencher.iter(|| cloud_config(black_box(&setup)).unwrap())
+            bencher.iter(|| cloud_config(black_box(&setup)).unwrap());
         });
         group.bench_function("cloud-config read back", |bencher| {
             bencher.iter(|| parse(black_box(text.expose())).unwrap());

@@ -45,13 +45,13 @@ fn kind(entry: &AuditEntry) -> String {
     let mut words = format!("{verb} ");
     words += if resource.is_empty() { uri.split('?').next().unwrap_or_default() } else { resource };
     if !subresource.is_empty() {
-        words += &format!("/{subresource}");
+        words.push_str(&["/", subresource].concat());
     }
     if !group.is_empty() {
-        words += &format!(".{group}");
+        words.push_str(&[".", group].concat());
     }
     if *code >= 300 {
-        words += &format!(" {code}");
+        words.push_str(&[" ", &code.to_string()].concat());
     }
     words
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use k8s_openapi::api::core::v1::{Secret, Service};
+use k8s_openapi::api::core::v1::{Pod, Secret};
 use kube::{Api, Client};
 use testbed::access::Access;
 use testbed::authority::Pair;
@@ -14,7 +14,7 @@ use super::bed::NAMESPACE;
 const BETWEEN: Duration = Duration::from_millis(50);
 /// An API server that comes up may take a connection and not answer.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// Of the Services here.
+/// The default of `spec.service.apiPort`.
 const PORT: u16 = 30443;
 
 /// Waits until it answers 200.
@@ -34,12 +34,13 @@ pub async fn until_ready(client: &Client, name: &str) -> Result<()> {
     }
 }
 
-/// A client, once the address and the authority are there.
+/// A client, once the pod's address and the authority are there. Not through the Service: that leads to a pod only
+/// when the kubelet's own probe has found it Ready.
 async fn child(client: &Client, name: &str) -> Result<Option<Client>> {
-    let services: Api<Service> = Api::namespaced(client.clone(), NAMESPACE);
+    let pods: Api<Pod> = Api::namespaced(client.clone(), NAMESPACE);
     let secrets: Api<Secret> = Api::namespaced(client.clone(), NAMESPACE);
-    let service = services.get_opt(&format!("kmc-{name}")).await?;
-    let address = service.and_then(|service| service.spec?.cluster_ip).filter(|address| address != "None");
+    let pod = pods.get_opt(&format!("kmc-{name}-0")).await?;
+    let address = pod.and_then(|pod| pod.status?.pod_ip);
     let authority = secrets.get_opt(&format!("{name}-ca")).await?.and_then(|secret| secret.data);
     let (Some(address), Some(authority)) = (address, authority) else { return Ok(None) };
     let part = |key: &str| authority.get(key).with_context(|| format!("Secret {name}-ca has no {key}"));

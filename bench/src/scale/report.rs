@@ -11,8 +11,8 @@ use crate::table::{Table, as_f64, median, percentile};
 /// Prints them.
 #[allow(clippy::print_stdout)] // what a person came for
 pub fn print(told: &[Told], keys: &Keys) {
-    println!("\n{}", costs(told, keys));
     type Part = (&'static str, fn(&Told) -> &Cost);
+    println!("\n{}", costs(told, keys));
     let parts: [Part; 4] = [
         ("creation", |told| &told.creation),
         ("idle window", |told| &told.idle),

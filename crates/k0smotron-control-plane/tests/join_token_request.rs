@@ -81,6 +81,7 @@ impl World {
         apply(&self.client, &[object]).await
     }
 
+    #[allow(clippy::unused_self, reason = "reads as the other acts of a world do")]
     fn start(&self, client: Client, namespace: &str) -> Context {
         let scope = Scope { namespaces: vec![namespace.to_owned()], watch_filter: None };
         let context =

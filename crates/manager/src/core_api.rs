@@ -39,7 +39,7 @@ impl CoreApi {
     }
 }
 
-#[allow(clippy::unnecessary_wraps)] // the shape of a reduction
+#[allow(clippy::unnecessary_wraps, clippy::needless_pass_by_value)] // the shape of a reduction
 fn served_versions(crd: DynamicObject) -> anyhow::Result<Vec<String>> {
     let versions = crd.data["spec"]["versions"].as_array().cloned().unwrap_or_default();
     let served = versions.iter().filter(|version| version["served"] == true);

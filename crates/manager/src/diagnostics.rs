@@ -15,6 +15,7 @@ use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec};
 use k8s_openapi::api::authorization::v1::{
     NonResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec,
 };
+use kube::api::PostParams;
 use kube::{Api, Client};
 use reconcile::Context;
 use rustls::ServerConfig;
@@ -35,14 +36,14 @@ pub async fn serve(context: &Context, at: Option<(SocketAddr, bool)>) -> anyhow:
     let stop = context.stop().clone();
     if plain {
         context.spawn(async move {
-            ended(axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await)
+            ended(axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await);
         });
         return Ok(());
     }
     let listener = TlsListener::new(context, listener, self_signed()?);
     let router = router.layer(middleware::from_fn_with_state(context.client().clone(), permitted));
     context.spawn(async move {
-        ended(axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await)
+        ended(axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await);
     });
     Ok(())
 }
@@ -76,7 +77,7 @@ async fn may_read(client: Client, token: String, path: String) -> anyhow::Result
         ..TokenReview::default()
     };
     let review =
-        Api::all(client.clone()).create(&Default::default(), &review).await.context("TokenReview")?;
+        Api::all(client.clone()).create(&PostParams::default(), &review).await.context("TokenReview")?;
     let status = review.status.unwrap_or_default();
     let Some(user) = status.user.filter(|_| status.authenticated == Some(true)) else {
         return Ok(Some(StatusCode::UNAUTHORIZED));
@@ -91,7 +92,7 @@ async fn may_read(client: Client, token: String, path: String) -> anyhow::Result
     };
     let review = SubjectAccessReview { spec, ..SubjectAccessReview::default() };
     let review =
-        Api::all(client).create(&Default::default(), &review).await.context("SubjectAccessReview")?;
+        Api::all(client).create(&PostParams::default(), &review).await.context("SubjectAccessReview")?;
     let allowed = review.status.is_some_and(|status| status.allowed);
     Ok((!allowed).then_some(StatusCode::FORBIDDEN))
 }

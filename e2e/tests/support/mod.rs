@@ -66,6 +66,8 @@ pub struct Fleet {
 impl Fleet {
     pub async fn start(bed: &Bed) -> Result<Self> {
         let state = bed.cluster.state().to_owned();
+        // An interrupted run leaves a host that belongs to a cluster of its own.
+        fleet::down(&state).await?;
         Ok(Self { machines: machines::up(1, &state, &bed.k0s).await?, key: fleet::ssh_key(&state), state })
     }
 
