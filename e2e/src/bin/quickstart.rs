@@ -43,7 +43,7 @@ async fn main() -> Result<()> {
         Command::Up => Box::pin(up(&state, &demo)).await,
         Command::Status => status(&state, &demo),
         Command::Down => down(&state, &demo).await,
-        Command::Agent => agent::run(agent::Options::of(&Cluster::attach(&state)?.dir())).await,
+        Command::Agent => Box::pin(agent::run(agent::Options::of(&Cluster::attach(&state)?.dir()))).await,
     }
 }
 
