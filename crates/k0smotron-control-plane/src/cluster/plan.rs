@@ -95,7 +95,7 @@ fn living(situation: &Situation<'_>) -> ClusterPlan {
 /// What etcd does cannot be watched; it takes about this long.
 const SOON: Next = Next::In(std::time::Duration::from_secs(1));
 /// A child that did not answer: nothing depends on it, so it is not pressed.
-const CHILD_AGAIN: Next = Next::In(std::time::Duration::from_secs(10));
+const CHILD_AGAIN: Next = Next::In(std::time::Duration::from_mins(1));
 
 fn until(seen: &Observed, at: jiff::Timestamp) -> Next {
     let left = at.duration_since(seen.now);
