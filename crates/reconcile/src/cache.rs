@@ -429,7 +429,8 @@ fn version_of(object: &DynamicObject) -> u64 {
     object.metadata.resource_version.as_deref().and_then(|text| text.parse().ok()).unwrap_or(0)
 }
 
-pub(crate) fn error_chain(error: &dyn std::error::Error) -> String {
+/// An error with its causes, each told once.
+pub fn error_chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

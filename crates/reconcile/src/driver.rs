@@ -10,8 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use kube::api::ApiResource;
-use kube::runtime::events::{Event as KubeEvent, EventType};
-use kube::{Resource, ResourceExt};
+use kube::ResourceExt;
 use serde_json::Value;
 use tokio::sync::Semaphore;
 use tracing::Instrument;
@@ -20,7 +19,7 @@ use crate::cache::{Cache, Entry, Key};
 use crate::clock;
 use crate::context::Context;
 use crate::controller::{Controller, Pass, Reads};
-use crate::effect::{Condition, Effect, Event, Is, Next, Plan, Tell};
+use crate::effect::{Condition, Effect, Is, Next, Plan};
 use crate::metrics::Outcome;
 use crate::pause;
 use crate::queue::Queue;
@@ -37,8 +36,8 @@ const BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mi
 /// A refusal that the user reads in a condition ends when the user acts, somewhere we do not watch.
 const REFUSED_AGAIN: Duration = Duration::from_secs(15);
 
-struct Driver<C: Controller> {
-    context: Context,
+pub(crate) struct Driver<C: Controller> {
+    pub(crate) context: Context,
     controller: Arc<C>,
     primary: Cache<C::Kind>,
     resource: ApiResource,
@@ -48,10 +47,11 @@ struct Driver<C: Controller> {
 
 /// What is remembered between two passes over an object; losing it costs nothing but a repeated event.
 #[derive(Default)]
-struct Memory {
+pub(crate) struct Memory {
     failures: u32,
     expected: Vec<Expected>,
-    told: Option<String>,
+    /// The failure that was told last.
+    pub(crate) told: Option<String>,
     waits_for: Option<&'static str>,
 }
 
@@ -380,60 +380,6 @@ impl<C: Controller> Driver<C> {
         Ok(())
     }
 
-    async fn publish(
-        &self,
-        object: &C::Kind,
-        plan: &Plan<C::Status, C::Own>,
-        changed: bool,
-        failed: bool,
-        live: &Value,
-    ) {
-        for event in &plan.said.events {
-            let told = match event.tell {
-                Tell::Acted => changed && !failed,
-                Tell::ConditionChanged(type_) => {
-                    let condition = plan.conditions.iter().find(|condition| condition.type_ == type_);
-                    !changed && condition.is_some_and(|condition| status::condition_changed(condition, live))
-                }
-            };
-            if told {
-                self.send(object, plan.said.step, event).await;
-            }
-        }
-    }
-
-    /// A failure is told once per cause, not once per try.
-    async fn tell_failure(&self, key: &Key, entry: &Entry<C::Kind>, error: &anyhow::Error) {
-        let words = format!("{error:#}");
-        let news = self.remember(key, |memory| memory.told.replace(words.clone()).as_ref() != Some(&words));
-        if news {
-            let event =
-                Event { warning: true, reason: "ReconcileFailed".into(), note: words, tell: Tell::Acted };
-            self.send(&entry.fact, "Reconcile", &event).await;
-        }
-    }
-
-    async fn send(&self, object: &C::Kind, action: &str, event: &Event) {
-        /// What the API server takes.
-        const MOST_BYTES: usize = 1024;
-        let mut note = event.note.clone();
-        if note.len() > MOST_BYTES {
-            let cut = (0..=MOST_BYTES - 3).rev().find(|at| note.is_char_boundary(*at)).unwrap_or(0);
-            note.truncate(cut);
-            note.push_str("...");
-        }
-        let event = KubeEvent {
-            type_: if event.warning { EventType::Warning } else { EventType::Normal },
-            reason: event.reason.clone(),
-            note: Some(note),
-            action: action.to_owned(),
-            secondary: None,
-        };
-        if let Err(error) = self.context.recorder().publish(&event, &object.object_ref(&())).await {
-            tracing::warn!(reason = event.reason, %error, "cannot publish an event");
-        }
-    }
-
     fn paused(&self, entry: &Entry<C::Kind>) -> Option<String> {
         let name = self.controller.cluster_of(&entry.fact);
         let cluster = self.context.clusters().zip(name.as_deref()).and_then(|(clusters, name)| {
@@ -479,7 +425,7 @@ impl<C: Controller> Driver<C> {
         self.controller.forget(key);
     }
 
-    fn remember<T>(&self, key: &Key, with: impl FnOnce(&mut Memory) -> T) -> T {
+    pub(crate) fn remember<T>(&self, key: &Key, with: impl FnOnce(&mut Memory) -> T) -> T {
         with(self.memory.lock().unwrap_or_else(PoisonError::into_inner).entry(key.clone()).or_default())
     }
 }

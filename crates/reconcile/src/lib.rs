@@ -21,9 +21,11 @@ mod pause;
 mod queue;
 mod selector;
 mod status;
+mod tell;
 mod wakes;
 mod writer;
 
+pub use cache::error_chain;
 pub use cache::{Cache, Change, Entry, Key, Select, nothing, typed};
 pub use client::client;
 pub use context::{Context, SHUTDOWN_GRACE, Scope, WATCH_FILTER_LABEL};

@@ -102,7 +102,9 @@ impl Child {
             Some(Err(kube::Error::Api(status))) => {
                 Reach::No(format!("cannot {what} of cluster {cluster}: {} ({})", status.message, status.code))
             }
-            Some(Err(error)) => self.failed(format!("cannot {what} of cluster {cluster}: {}", chain(&error))),
+            Some(Err(error)) => {
+                self.failed(format!("cannot {what} of cluster {cluster}: {}", reconcile::error_chain(&error)))
+            }
             None => self.failed(format!(
                 "cannot {what} of cluster {cluster}: no answer within {} s",
                 PATIENCE.as_secs()
@@ -194,18 +196,4 @@ impl Child {
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// An error with its causes; the outer ones of the client say little.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let words = cause.to_string();
-        if !text.contains(&words) {
-            text = format!("{text}: {words}");
-        }
-        source = cause.source();
-    }
-    text
 }

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::AbortHandle;
 
-use crate::child::{Child, chain};
+use crate::child::Child;
 use crate::reach::Reach;
 
 /// What is kept of a Node. Heartbeats change none of it.
@@ -207,7 +207,7 @@ impl Watches {
                         let why = format!(
                             "cannot watch the nodes of cluster {}: {}",
                             child.cluster(),
-                            chain(&error)
+                            reconcile::error_chain(&error)
                         );
                         self.saw(&child, Reach::No(why));
                     }
