@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use kube::api::ApiResource;
 use kube::ResourceExt;
+use kube::api::ApiResource;
 use serde_json::Value;
 use tokio::sync::Semaphore;
 use tracing::Instrument;
