@@ -61,7 +61,7 @@ impl Demo {
         let text = String::from_utf8(out.stdout).context("clusterctl's output")?;
         let mut objects: Vec<Value> = serde_saphyr::from_multiple(&text).context("the generated cluster")?;
         for object in &mut objects {
-            suit_this_box(object);
+            suit_this_box(object, &bed.k0s.version);
             edit(object);
         }
         let file = bed.cluster.dir().join(format!("{}-{}.json", self.namespace, self.name));
@@ -183,9 +183,13 @@ async fn pause() {
 }
 
 /// Hosts of the bed have control groups of version 1, a containerd of their own, and k0s in place.
-fn suit_this_box(object: &mut Value) {
+fn suit_this_box(object: &mut Value, version: &str) {
     match object["kind"].as_str() {
         Some("K0smotronControlPlane") => {
+            // The template's text means build 0; the bed has the image of one build.
+            if !version.ends_with("+k0s.0") {
+                object["spec"]["version"] = version.into();
+            }
             object["spec"]["k0sConfig"] = json!({
                 "apiVersion": "k0s.k0sproject.io/v1beta1",
                 "kind": "ClusterConfig",
@@ -198,6 +202,7 @@ fn suit_this_box(object: &mut Value) {
         }
         Some("K0sWorkerConfig") => {
             object["spec"]["preInstalledK0s"] = true.into();
+            object["spec"]["version"] = version.into();
             object["spec"]["args"] = json!([
                 "--ignore-pre-flight-checks",
                 "--cri-socket=remote:unix:///run/containerd/containerd.sock",
