@@ -285,12 +285,12 @@ impl<C: Controller> Driver<C> {
                 }
             }
         }
-        if failure.is_none() && plan.effects.iter().any(|effect| matches!(effect, Effect::Release)) {
-            // The object is going with this write: there is nothing left to tell it, and nothing to look at.
-            return Ok(Next::OnChange);
-        }
         let live = status_of(&entry.fact)?;
         self.publish(&entry.fact, &plan, changed, failure.is_some(), &live).await;
+        if failure.is_none() && plan.effects.iter().any(|effect| matches!(effect, Effect::Release)) {
+            // The object is going with this write: there is no status left to tell, and nothing to look at.
+            return Ok(Next::OnChange);
+        }
         // What changed something is followed by a pass that sees it, and tells the status then: one write less.
         if !changed || failure.is_some() {
             self.tell_status(key, entry, &live, &plan, failure.is_some(), writer).await?;
