@@ -22,13 +22,15 @@ use crate::controller::{Controller, Pass, Reads};
 use crate::effect::{Condition, Effect, Is, Next, Plan};
 use crate::metrics::Outcome;
 use crate::pause;
-use crate::queue::Queue;
+use crate::queue::{Due, Queue};
 use crate::status;
 use crate::wakes::{Wakes, Wish};
-use crate::writer::{Expected, Writer};
+use crate::writer::{Applied, Expected, Writer};
 
 /// A burst of watch events (a StatefulSet and its pods) makes one pass; shorter than anybody notices.
 const DEBOUNCE: Duration = Duration::from_millis(10);
+/// Longer than the passes of one creation take, shorter than anybody's patience.
+const HEAD_START: Duration = Duration::from_secs(10);
 /// After a second decision differed from the first: the caches are about to follow.
 const SECOND_THOUGHT: Duration = Duration::from_millis(200);
 /// Back-off after a failure: doubles from the first to the last.
@@ -50,6 +52,8 @@ pub(crate) struct Driver<C: Controller> {
 pub(crate) struct Memory {
     failures: u32,
     expected: Vec<Expected>,
+    /// What was wanted of each object when it was last as wanted.
+    applied: Applied,
     /// The failure that was told last.
     pub(crate) told: Option<String>,
     waits_for: Option<&'static str>,
@@ -105,8 +109,20 @@ pub async fn run<C: Controller>(
 
 impl<C: Controller> Driver<C> {
     fn wake(&self, key: Key, after: Duration) {
-        self.queue.wake(key, clock::instant() + after);
+        self.wake_at(key, clock::instant() + after);
+    }
+
+    fn wake_at(&self, key: Key, at: Instant) {
+        self.queue.wake(key, at);
         self.context.metrics().woken(C::NAME, self.queue.depth());
+    }
+
+    /// A pass that changed something is followed by the next one of the same object, before those that came later:
+    /// the first of many is finished first. So that nothing waits for ever behind an object that always changes
+    /// something, it goes before others by [`HEAD_START`] at most.
+    fn go_on(&self, key: Key, due: Instant) {
+        let earliest = clock::instant().checked_sub(HEAD_START).unwrap_or(due);
+        self.wake_at(key, due.max(earliest));
     }
 
     fn wake_all(&self) {
@@ -135,19 +151,19 @@ impl<C: Controller> Driver<C> {
     }
 
     /// One object's turn: its pass in a task of its own, so that a panic ends the pass and not the process.
-    async fn turn(self: Arc<Self>, key: Key, due: Instant, permits: Arc<Semaphore>, most: usize) {
+    async fn turn(self: Arc<Self>, key: Key, due: Due, permits: Arc<Semaphore>, most: usize) {
         let expected = self.remember(&key, |memory| std::mem::take(&mut memory.expected));
         for expected in expected {
             expected.met().await;
         }
         let Ok(_permit) = permits.acquire().await else { return };
         let started = clock::instant();
-        self.context.metrics().pass_started(C::NAME, most, started.saturating_duration_since(due));
+        self.context.metrics().pass_started(C::NAME, most, started.saturating_duration_since(due.since));
         let span = tracing::info_span!("pass", controller = C::NAME, controllerKind = %self.resource.kind,
             namespace = key.namespace, name = key.name, reconcileID = format!("{:016x}", clock::seed()));
         let task = tokio::spawn({
             let (driver, key) = (self.clone(), key.clone());
-            async move { driver.pass(&key).await }.instrument(span)
+            async move { driver.pass(&key, due).await }.instrument(span)
         });
         let outcome = if let Ok(outcome) = task.await {
             outcome
@@ -166,22 +182,26 @@ impl<C: Controller> Driver<C> {
         );
     }
 
-    async fn pass(&self, key: &Key) -> Outcome {
+    async fn pass(&self, key: &Key, due: Due) -> Outcome {
         let Some(entry) = self.primary.get(key) else {
             self.forget(key);
             return Outcome::Success;
         };
-        let writer = Arc::new(Writer::new(self.context.clone(), C::NAME));
+        let applied = self.remember(key, |memory| std::mem::take(&mut memory.applied));
+        let writer = Arc::new(Writer::new(self.context.clone(), C::NAME, applied));
         let result = self.look(key, &entry, &writer).await;
-        let expected = writer.expected();
-        self.remember(key, |memory| memory.expected.extend(expected));
+        self.tell_restored(&entry, writer.restored()).await;
+        self.remember(key, |memory| {
+            memory.expected.extend(writer.expected());
+            memory.applied = writer.applied();
+        });
         match result {
             Ok(next) => {
                 self.remember(key, |memory| (memory.failures, memory.told) = (0, None));
                 match next {
                     Next::OnChange => Outcome::Success,
                     Next::In(Duration::ZERO) => {
-                        self.wake(key.clone(), Duration::ZERO);
+                        self.go_on(key.clone(), due.at);
                         Outcome::Requeue
                     }
                     Next::In(after) => {

@@ -38,8 +38,8 @@ impl Wakes {
         self.0.push(Box::new(move |context, group, kind, wishes| {
             let (group, kind) = (group.to_owned(), kind.to_owned());
             follow(context, &cache, wishes, move |change| {
-                let entry = change.after.as_ref().or(change.before.as_ref());
-                entry
+                change
+                    .entry()
                     .and_then(|e| e.controller(&group, &kind))
                     .map(|name| Key::new(&*change.key.namespace, name))
                     .into_iter()
