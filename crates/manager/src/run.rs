@@ -108,12 +108,12 @@ async fn start(context: &Context, flags: &Flags) {
 fn start_hosted(context: &Context, flags: &Flags, children: &Children) {
     use k0smotron_control_plane::{cluster, join_token_request};
     let concurrency = usize::from(flags.concurrency);
-    let options = cluster::Options {
+    let operator = cluster::Operator {
         cluster_domain: flags.cluster_domain.clone(),
         image_registry: Some(flags.image_registry.clone()).filter(|registry| !registry.is_empty()),
-        concurrency,
-        ..cluster::Options::default()
+        ..cluster::Operator::default()
     };
+    let options = cluster::Options { operator, children: children.clone(), concurrency };
     context.spawn(cluster::run(context.clone(), options));
     let cross_namespace_grants = flags.cross_namespace_grants == "required";
     let options =

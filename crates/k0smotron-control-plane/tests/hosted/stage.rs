@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use api::HostedCluster;
-use k0smotron_control_plane::cluster::{self, Options};
+use k0smotron_control_plane::cluster::{self, Operator, Options};
 use k8s_openapi::api::core::v1::{Namespace, Pod};
 use kube::api::{Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams};
 use kube::{Client, ResourceExt};
@@ -17,6 +17,7 @@ use testbed::ControlPlaneOnly;
 use testbed::control_plane::ControlPlaneOptions;
 use testbed::faults::FaultHandle;
 use tokio_util::sync::CancellationToken;
+use workload::Children;
 
 /// The namespace of every story.
 pub const NAMESPACE: &str = "story";
@@ -56,7 +57,9 @@ impl Stage {
         let stop = CancellationToken::new();
         let context =
             Context::new(client, Scope::default(), Metrics::new(), stop.clone(), Duration::from_secs(3));
-        let task = tokio::spawn(cluster::run(context, Options::default()));
+        let children = Children::new(&context, false);
+        let options = Options { operator: Operator::default(), children, concurrency: 16 };
+        let task = tokio::spawn(cluster::run(context, options));
         Ok(Manager { stop, task })
     }
 
