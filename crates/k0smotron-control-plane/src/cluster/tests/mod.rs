@@ -3,4 +3,5 @@
 mod golden;
 mod model;
 mod plans;
+mod pruning;
 mod world;
