@@ -215,8 +215,10 @@ fn label(seen: &Observed, claim: &Seen<ClaimFact>) -> DynamicObject {
 fn prune(situation: &Situation<'_>) -> Vec<Effect<Own>> {
     let (seen, wanted) = (situation.seen, &situation.wanted);
     let mut effects = Vec::new();
-    let rolled_out =
-        situation.control_plane_applied() && seen.pods.iter().all(|pod| pod.fact.ready_since.is_some());
+    // While a pod is being replaced there may be none that is not Ready.
+    let rolled_out = situation.control_plane_applied()
+        && seen.ready() >= wanted.spec.effective_replicas()
+        && seen.pods.iter().all(|pod| pod.fact.ready_since.is_some());
     if rolled_out {
         let in_use = |name: &str| {
             situation.config_secret.as_deref() == Some(name)
