@@ -13,6 +13,7 @@ use kube::ResourceExt;
 use kube::api::ApiResource;
 use serde_json::Value;
 use tokio::sync::Semaphore;
+use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument;
 
 use crate::cache::{Cache, Entry, Key};
@@ -76,15 +77,14 @@ pub async fn run<C: Controller>(
         primary: primary.clone(),
     });
     let wakes = wakes.by(&primary, |change| vec![change.key.clone()]);
-    let wakes = match context.clusters() {
-        Some(clusters) => wakes.by(&clusters, driver.clone().paused_with()),
-        None => wakes,
-    };
+    let wakes = wakes.clusters(driver.clone().paused_with());
     let mut wishes = wakes.start::<C::Kind>(&context);
     if context.stop().run_until_cancelled(context.synced()).await.is_none() {
         return;
     }
     driver.wake_all();
+    context.metrics().controller_runs(C::NAME, concurrency);
+    context.runs();
 
     let permits = Arc::new(Semaphore::new(concurrency.max(1)));
     let mut passes = tokio::task::JoinSet::new();
@@ -97,7 +97,7 @@ pub async fn run<C: Controller>(
             },
             Some(_) = passes.join_next() => {}
             (key, due) = driver.queue.next() => {
-                passes.spawn(driver.clone().turn(key, due, permits.clone(), concurrency));
+                passes.spawn(driver.clone().turn(key, due, permits.clone()));
             }
         }
     }
@@ -114,7 +114,7 @@ impl<C: Controller> Driver<C> {
 
     fn wake_at(&self, key: Key, at: Instant) {
         self.queue.wake(key, at);
-        self.context.metrics().woken(C::NAME, self.queue.depth());
+        self.context.metrics().woken(C::NAME);
     }
 
     /// A pass that changed something is followed by the next one of the same object, before those that came later:
@@ -151,35 +151,37 @@ impl<C: Controller> Driver<C> {
     }
 
     /// One object's turn: its pass in a task of its own, so that a panic ends the pass and not the process.
-    async fn turn(self: Arc<Self>, key: Key, due: Due, permits: Arc<Semaphore>, most: usize) {
+    /// A process that stops begins no pass; one that was begun ends with the turn, whatever ends that.
+    async fn turn(self: Arc<Self>, key: Key, due: Due, permits: Arc<Semaphore>) {
+        let metrics = self.context.metrics();
+        metrics.waits_for_its_pass(C::NAME, 1);
         let expected = self.remember(&key, |memory| std::mem::take(&mut memory.expected));
-        for expected in expected {
-            expected.met().await;
-        }
-        let Ok(_permit) = permits.acquire().await else { return };
-        let started = clock::instant();
-        self.context.metrics().pass_started(C::NAME, most, started.saturating_duration_since(due.since));
+        let my_turn = async {
+            for expected in expected {
+                expected.met().await;
+            }
+            permits.acquire().await
+        };
+        let permit = self.context.stop().run_until_cancelled(my_turn).await;
+        metrics.waits_for_its_pass(C::NAME, -1);
+        let Some(Ok(_permit)) = permit else { return };
+        let started = metrics.pass_started(C::NAME, &key, due.since);
         let span = tracing::info_span!("pass", controller = C::NAME, controllerKind = %self.resource.kind,
             namespace = key.namespace, name = key.name, reconcileID = format!("{:016x}", clock::seed()));
-        let task = tokio::spawn({
+        let task = AbortOnDropHandle::new(tokio::spawn({
             let (driver, key) = (self.clone(), key.clone());
             async move { driver.pass(&key, due).await }.instrument(span)
-        });
+        }));
         let outcome = if let Ok(outcome) = task.await {
             outcome
         } else {
-            self.context.metrics().panicked(C::NAME);
+            metrics.panicked(C::NAME);
             let again = self.failed(&key);
             self.wake(key.clone(), again);
             Outcome::Error
         };
         self.queue.done(&key);
-        self.context.metrics().depth(C::NAME, self.queue.depth());
-        self.context.metrics().pass_ended(
-            C::NAME,
-            outcome,
-            clock::instant().saturating_duration_since(started),
-        );
+        metrics.pass_ended(&started, outcome);
     }
 
     async fn pass(&self, key: &Key, due: Due) -> Outcome {

@@ -64,7 +64,7 @@ impl Controller for NodeLink {
     type Status = ();
     type Own = Own;
 
-    const NAME: &'static str = "nodelink";
+    const NAME: &'static str = "machine";
     const FINALIZER: Option<&'static str> = None;
     // A Machine's status is core's.
     const TELLS_PAUSE: bool = false;

@@ -176,7 +176,7 @@ impl Controller for Hosted {
     type Status = HostedClusterStatus;
     type Own = Own;
 
-    const NAME: &'static str = "hosted-cluster";
+    const NAME: &'static str = "cluster";
     const FINALIZER: Option<&'static str> = Some("k0smotron.io/finalizer");
     const FAILURE_CONDITION: Option<&'static str> = Some("Reconciled");
 
