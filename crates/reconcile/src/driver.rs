@@ -227,6 +227,7 @@ impl<C: Controller> Driver<C> {
 
     async fn look(&self, key: &Key, entry: &Entry<C::Kind>, writer: &Arc<Writer>) -> Result<Next, Failure> {
         if let Some(why) = self.paused(entry) {
+            self.note_wait(key, None);
             if !C::TELLS_PAUSE {
                 return Ok(Next::OnChange);
             }
@@ -267,7 +268,6 @@ impl<C: Controller> Driver<C> {
             plan = second;
         }
         self.context.metrics().step(C::NAME, plan.said.step);
-        self.note_wait(key, &plan);
         tracing::debug!(step = plan.said.step, words = plan.said.words, effects = plan.effects.len());
         self.carry_out(key, entry, &pass, &observed, plan, writer).await
     }
@@ -295,6 +295,8 @@ impl<C: Controller> Driver<C> {
                 }
             }
         }
+        let step = plan.said.step;
+        self.note_wait(key, (!changed && failure.is_none() && step != "Settled").then_some(step));
         if let Some((error, explained)) = &failure {
             let told = explained.clone().or_else(|| {
                 C::FAILURE_CONDITION
@@ -415,8 +417,9 @@ impl<C: Controller> Driver<C> {
         Pass { key: key.clone(), object: Arc::new(object), reads, now, seed, writer: writer.clone() }
     }
 
-    fn note_wait(&self, key: &Key, plan: &Plan<C::Status, C::Own>) {
-        let waits = (plan.effects.is_empty() && plan.said.step != "Settled").then_some(plan.said.step);
+    /// An object waits when its pass had nothing to change and it is not as wanted. (Effects do not count: who declares
+    /// a set has all of it in every plan.)
+    fn note_wait(&self, key: &Key, waits: Option<&'static str>) {
         let before = self.remember(key, |memory| std::mem::replace(&mut memory.waits_for, waits));
         self.count_wait(before, waits);
     }
