@@ -183,6 +183,15 @@ impl ClusterConfig {
         self.text("network.provider").unwrap_or("kuberouter")
     }
 
+    /// What k0s cannot change in a cluster that exists (hosted.md 5.2), as it is in force.
+    pub fn network(&self) -> Value {
+        json!({
+            "podCIDR": self.pod_cidr(),
+            "serviceCIDR": self.service_cidr(),
+            "provider": self.network_provider(),
+        })
+    }
+
     /// Whether workers balance over controllers themselves; then no external address may be set (k0s.md 5.1).
     pub fn node_local_load_balancing(&self) -> bool {
         self.get("network.nodeLocalLoadBalancing.enabled").and_then(Value::as_bool).unwrap_or(false)

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
+use crate::diagnostics::{self, tls};
 use crate::gates::unquoted;
 use crate::mode::Mode;
 
@@ -79,6 +80,12 @@ pub struct Flags {
     /// Serve metrics over plain HTTP without authentication.
     #[arg(long, default_value = "false", num_args = 0..=1, default_missing_value = "true", require_equals = true, action = ArgAction::Set)]
     pub insecure_diagnostics: bool,
+    /// Lowest version of TLS of the diagnostics server: VersionTLS12 or VersionTLS13.
+    #[arg(long, default_value = "VersionTLS12", value_parser = tls::MinVersion::parse)]
+    pub tls_min_version: tls::MinVersion,
+    /// Its cipher suites by their names in Go, separated by commas; empty: all that are built in.
+    #[arg(long, default_value = "", value_parser = tls::Suites::parse)]
+    pub tls_cipher_suites: tls::Suites,
     /// Deprecated: used when --diagnostics-address is absent or equals :8443.
     #[arg(long, default_value = ":8443", hide = true)]
     pub metrics_bind_address: String,
@@ -125,6 +132,9 @@ pub struct Flags {
     /// How long renewing is tried before leadership counts as lost.
     #[arg(long, env = "K0SMOTRON_LEADER_ELECT_RENEW_DEADLINE", default_value = "10s", value_parser = go_duration)]
     pub leader_elect_renew_deadline: Duration,
+    /// How long to wait after a try to take or renew the lease that failed.
+    #[arg(long, env = "K0SMOTRON_LEADER_ELECT_RETRY_PERIOD", default_value = "2s", value_parser = go_duration)]
+    pub leader_elect_retry_period: Duration,
     /// How long passes under way may run on after SIGTERM; must stay below the pod's grace period.
     #[arg(long, env = "K0SMOTRON_SHUTDOWN_GRACE", default_value = "3s", value_parser = go_duration)]
     pub shutdown_grace: Duration,
@@ -161,10 +171,9 @@ impl Flags {
         Some(unquoted(&self.watch_filter).to_owned()).filter(|value| !value.is_empty())
     }
 
-    /// Where metrics are served, if anywhere, and whether in plain text without authentication.
-    pub fn diagnostics(&self) -> anyhow::Result<Option<(SocketAddr, bool)>> {
-        const DEFAULT: &str = ":8443";
-        let text = if self.diagnostics_address == DEFAULT {
+    /// Where and how diagnostics are served, if anywhere.
+    pub fn diagnostics(&self) -> anyhow::Result<Option<diagnostics::Options>> {
+        let text = if self.diagnostics_address == DIAGNOSTICS_ADDRESS {
             &self.metrics_bind_address
         } else {
             &self.diagnostics_address
@@ -172,8 +181,45 @@ impl Flags {
         if text == "0" {
             return Ok(None);
         }
-        let address = address(text).with_context(|| format!("--diagnostics-address={text}"))?;
-        Ok(Some((address, self.insecure_diagnostics || !self.metrics_secure)))
+        Ok(Some(diagnostics::Options {
+            address: address(text).with_context(|| format!("--diagnostics-address={text}"))?,
+            plain: self.insecure_diagnostics || !self.metrics_secure,
+            tls: tls::Terms { min_version: self.tls_min_version, suites: self.tls_cipher_suites.clone() },
+        }))
+    }
+
+    /// The text of the gates: the environment's, when it has one, replaces the flag's.
+    pub fn gates(&self, environment: Option<String>) -> String {
+        environment.filter(|text| !unquoted(text).is_empty()).unwrap_or_else(|| self.feature_gates.clone())
+    }
+
+    /// A Warning for each deprecated flag in use.
+    pub fn deprecated(&self) -> Vec<&'static str> {
+        let uses = [
+            (
+                self.metrics_bind_address != DIAGNOSTICS_ADDRESS,
+                "--metrics-bind-address is deprecated: use --diagnostics-address",
+            ),
+            (!self.metrics_secure, "--metrics-secure is deprecated: use --insecure-diagnostics"),
+            (self.enable_http2, "--enable-http2 is deprecated and has no effect: our servers speak HTTP/1.1"),
+        ];
+        uses.into_iter().filter(|(used, _)| *used).map(|(_, words)| words).collect()
+    }
+
+    /// The lease's durations, in the order without which two could lead at once.
+    pub fn lease_times(&self) -> anyhow::Result<()> {
+        let (duration, deadline) = (self.leader_elect_lease_duration, self.leader_elect_renew_deadline);
+        let retry = self.leader_elect_retry_period;
+        if duration.subsec_nanos() != 0 {
+            bail!("--leader-elect-lease-duration={duration:?}: a Lease counts whole seconds");
+        }
+        if deadline >= duration || retry >= deadline || retry.is_zero() {
+            bail!(
+                "--leader-elect-lease-duration={duration:?} must be longer than --leader-elect-renew-deadline=\
+                 {deadline:?}, and that longer than --leader-elect-retry-period={retry:?}"
+            );
+        }
+        Ok(())
     }
 
     /// The log filter: `--zap-log-level` wins when given.
@@ -184,9 +230,8 @@ impl Flags {
             "info" => "info".into(),
             "error" | "panic" => "error".into(),
             number => match number.parse::<i64>() {
-                Ok(level) if level >= 5 => "trace".into(),
-                Ok(level) if level > 0 => "debug".into(),
-                _ => "info".into(),
+                Ok(level) => crate::log::of_number(level),
+                Err(_) => "info".into(),
             },
         }
     }
@@ -200,6 +245,9 @@ impl Flags {
         }
     }
 }
+
+/// The default, which gives way to the deprecated flag.
+const DIAGNOSTICS_ADDRESS: &str = ":8443";
 
 /// `:8081`, `1.2.3.4:8081`, `[::1]:8081`: no host means every address.
 fn address(text: &str) -> anyhow::Result<SocketAddr> {
@@ -257,7 +305,9 @@ mod tests {
         .unwrap();
         assert!(flags.leader_elect);
         assert_eq!(flags.enable_controller, Mode::Bootstrap);
-        assert_eq!(flags.diagnostics().unwrap().unwrap(), ("0.0.0.0:8080".parse().unwrap(), true));
+        let diagnostics = flags.diagnostics().unwrap().unwrap();
+        assert_eq!((diagnostics.address, diagnostics.plain), ("0.0.0.0:8080".parse().unwrap(), true));
+        assert!(flags.deprecated().is_empty());
     }
 
     #[test]
@@ -269,8 +319,10 @@ mod tests {
             "--enable-http2",
         ])
         .unwrap();
-        assert_eq!(flags.diagnostics().unwrap().unwrap(), ("127.0.0.1:8080".parse().unwrap(), true));
-        assert_eq!(parse(&["--diagnostics-address", "0"]).unwrap().diagnostics().unwrap(), None);
+        let diagnostics = flags.diagnostics().unwrap().unwrap();
+        assert_eq!((diagnostics.address, diagnostics.plain), ("127.0.0.1:8080".parse().unwrap(), true));
+        assert_eq!(flags.deprecated().len(), 3, "one Warning each");
+        assert!(parse(&["--diagnostics-address", "0"]).unwrap().diagnostics().unwrap().is_none());
     }
 
     #[test]
@@ -279,6 +331,27 @@ mod tests {
             let error = parse(&args).unwrap_err();
             assert_eq!(error.exit_code(), 2);
             assert!(error.to_string().contains(args[0].split('=').next_back().unwrap()), "{error}");
+        }
+    }
+
+    #[test]
+    fn p_11_gates_of_the_environment_replace_those_of_the_flag() {
+        let flags = parse(&["--feature-gates=CloudInitVars=true"]).unwrap();
+        assert_eq!(flags.gates(Some("InPlaceUpdates=true".into())), "InPlaceUpdates=true");
+        for nothing in [None, Some(String::new()), Some("\"\"".into())] {
+            assert_eq!(flags.gates(nothing), "CloudInitVars=true");
+        }
+    }
+
+    #[test]
+    fn p_7_times_of_the_lease_that_would_let_two_lead_are_refused() {
+        assert!(parse(&[]).unwrap().lease_times().is_ok());
+        for bad in [
+            "--leader-elect-lease-duration=10s",
+            "--leader-elect-renew-deadline=2s",
+            "--leader-elect-lease-duration=15s500ms",
+        ] {
+            assert!(parse(&[bad]).unwrap().lease_times().is_err(), "{bad}");
         }
     }
 

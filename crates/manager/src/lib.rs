@@ -5,9 +5,10 @@
 //!
 //! **Does not know** how any kind is reconciled.
 
+mod about;
 pub mod bundle;
 mod core_api;
-mod diagnostics;
+pub mod diagnostics;
 pub mod flags;
 mod gates;
 mod log;

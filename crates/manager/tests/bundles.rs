@@ -108,3 +108,30 @@ fn the_pod_is_restricted() {
         assert!(container["resources"]["limits"].get("cpu").is_none());
     }
 }
+
+#[test]
+fn the_image_of_the_dockerfile_fits_the_pod() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let dockerfile = std::fs::read_to_string(root.join("Dockerfile")).unwrap();
+    let line = |word: &str| {
+        dockerfile.lines().rev().find_map(|line| line.strip_prefix(word)).unwrap().trim().to_owned()
+    };
+    let entrypoint: Value = serde_json::from_str(&line("ENTRYPOINT")).unwrap();
+    for bundle in Bundle::ALL {
+        let all = objects(bundle);
+        let pod = &all.iter().find(|o| o["kind"] == "Deployment").unwrap()["spec"]["template"]["spec"];
+        let container = &pod["containers"][0];
+        assert_eq!(container["command"], entrypoint, "{bundle:?}");
+        let security = &container["securityContext"];
+        assert_eq!(
+            format!("{}:{}", security["runAsUser"], security["runAsGroup"]),
+            line("USER"),
+            "{bundle:?}"
+        );
+    }
+    let copied = |word: &str| dockerfile.lines().any(|line| line.starts_with("COPY") && line.ends_with(word));
+    assert!(copied(entrypoint[0].as_str().unwrap()), "the entrypoint is in the image");
+    // The toolchain of the image is the one that the repository asks for.
+    let toolchain = std::fs::read_to_string(root.join("rust-toolchain.toml")).unwrap();
+    assert!(toolchain.contains(&format!("\"{}\"", line("ENV RUSTUP_TOOLCHAIN="))));
+}

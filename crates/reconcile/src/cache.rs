@@ -119,6 +119,18 @@ pub struct Change<F> {
     pub after: Option<Arc<Entry<F>>>,
 }
 
+impl<F> Change<F> {
+    /// The object as it is, or as it was when it went.
+    pub fn entry(&self) -> Option<&Entry<F>> {
+        self.after.as_deref().or(self.before.as_deref())
+    }
+
+    /// Whether these facts of the object are others than before; coming and going is a difference.
+    pub fn differs<T: PartialEq>(&self, facts: impl Fn(&Entry<F>) -> T) -> bool {
+        self.before.as_deref().map(&facts) != self.after.as_deref().map(&facts)
+    }
+}
+
 /// Which objects a cache holds.
 #[derive(Clone, Debug)]
 pub struct Select {

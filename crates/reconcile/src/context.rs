@@ -2,12 +2,13 @@
 
 use std::any::{Any, TypeId};
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use kube::Client;
 use kube::api::{ApiResource, DynamicObject};
 use kube::runtime::events::{Recorder, Reporter};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -39,7 +40,8 @@ struct Inner {
     stop: CancellationToken,
     tasks: TaskTracker,
     shutdown_grace: Duration,
-    clusters: OnceLock<Cache<bool>>,
+    clusters: watch::Sender<Option<Cache<bool>>>,
+    running: watch::Sender<usize>,
     caches: Mutex<Vec<Registered>>,
     typed: Mutex<HashMap<CacheName, Box<dyn Any + Send>>>,
 }
@@ -76,7 +78,8 @@ impl Context {
             stop,
             tasks: TaskTracker::new(),
             shutdown_grace,
-            clusters: OnceLock::new(),
+            clusters: watch::Sender::new(None),
+            running: watch::Sender::new(0),
             caches: Mutex::default(),
             typed: Mutex::default(),
         }))
@@ -172,18 +175,39 @@ impl Context {
         self.typed(&labels.unwrap_or_default())
     }
 
-    /// Watches Cluster API Clusters for their pause; called once Cluster API is known to be there, before
-    /// [`crate::run`].
+    /// Watches Cluster API Clusters for their pause; called once Cluster API is known to be there, which may be long
+    /// after [`crate::run`].
     pub fn watch_clusters(&self) -> Cache<bool> {
         let gvk = kube::core::GroupVersionKind::gvk("cluster.x-k8s.io", "v1beta2", "Cluster");
         let paused = |object: DynamicObject| Ok(object.data["spec"]["paused"].as_bool().unwrap_or(false));
         let cache = self.cache(ApiResource::from_gvk_with_plural(&gvk, "clusters"), "", paused);
-        self.0.clusters.get_or_init(|| cache).clone()
+        self.0.clusters.send_if_modified(|known| {
+            let first = known.is_none();
+            known.get_or_insert_with(|| cache.clone());
+            first
+        });
+        cache
     }
 
     /// Clusters and whether they are paused, if [`Context::watch_clusters`] was called.
     pub(crate) fn clusters(&self) -> Option<Cache<bool>> {
-        self.0.clusters.get().cloned()
+        self.0.clusters.borrow().clone()
+    }
+
+    /// The same, for who waits until they are watched.
+    pub(crate) fn clusters_when_watched(&self) -> watch::Receiver<Option<Cache<bool>>> {
+        self.0.clusters.subscribe()
+    }
+
+    /// A controller has filled its caches and makes passes from now on.
+    pub(crate) fn runs(&self) {
+        self.0.running.send_modify(|running| *running += 1);
+    }
+
+    /// Waits until so many controllers make passes.
+    pub async fn running(&self, controllers: usize) {
+        // The sender lives as long as we do.
+        let _ = self.0.running.subscribe().wait_for(|running| *running >= controllers).await;
     }
 
     /// The caches of a kind, for the driver.
@@ -202,11 +226,6 @@ impl Context {
             // An error means the cache is gone, which happens at shutdown only.
             let _ = synced.wait_for(|yes| *yes).await;
         }
-    }
-
-    /// Whether every cache has been listed once.
-    pub fn is_synced(&self) -> bool {
-        self.lock().iter().all(|(_, _, cache)| *cache.synced().borrow())
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Registered>> {

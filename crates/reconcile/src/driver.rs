@@ -13,6 +13,7 @@ use kube::ResourceExt;
 use kube::api::ApiResource;
 use serde_json::Value;
 use tokio::sync::Semaphore;
+use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument;
 
 use crate::cache::{Cache, Entry, Key};
@@ -22,13 +23,15 @@ use crate::controller::{Controller, Pass, Reads};
 use crate::effect::{Condition, Effect, Is, Next, Plan};
 use crate::metrics::Outcome;
 use crate::pause;
-use crate::queue::Queue;
+use crate::queue::{Due, Queue};
 use crate::status;
 use crate::wakes::{Wakes, Wish};
-use crate::writer::{Expected, Writer};
+use crate::writer::{Applied, Expected, Writer};
 
 /// A burst of watch events (a StatefulSet and its pods) makes one pass; shorter than anybody notices.
 const DEBOUNCE: Duration = Duration::from_millis(10);
+/// Longer than the passes of one creation take, shorter than anybody's patience.
+const HEAD_START: Duration = Duration::from_secs(10);
 /// After a second decision differed from the first: the caches are about to follow.
 const SECOND_THOUGHT: Duration = Duration::from_millis(200);
 /// Back-off after a failure: doubles from the first to the last.
@@ -50,6 +53,8 @@ pub(crate) struct Driver<C: Controller> {
 pub(crate) struct Memory {
     failures: u32,
     expected: Vec<Expected>,
+    /// What was wanted of each object when it was last as wanted.
+    applied: Applied,
     /// The failure that was told last.
     pub(crate) told: Option<String>,
     waits_for: Option<&'static str>,
@@ -72,15 +77,14 @@ pub async fn run<C: Controller>(
         primary: primary.clone(),
     });
     let wakes = wakes.by(&primary, |change| vec![change.key.clone()]);
-    let wakes = match context.clusters() {
-        Some(clusters) => wakes.by(&clusters, driver.clone().paused_with()),
-        None => wakes,
-    };
+    let wakes = wakes.clusters(driver.clone().paused_with());
     let mut wishes = wakes.start::<C::Kind>(&context);
     if context.stop().run_until_cancelled(context.synced()).await.is_none() {
         return;
     }
     driver.wake_all();
+    context.metrics().controller_runs(C::NAME, concurrency);
+    context.runs();
 
     let permits = Arc::new(Semaphore::new(concurrency.max(1)));
     let mut passes = tokio::task::JoinSet::new();
@@ -93,7 +97,7 @@ pub async fn run<C: Controller>(
             },
             Some(_) = passes.join_next() => {}
             (key, due) = driver.queue.next() => {
-                passes.spawn(driver.clone().turn(key, due, permits.clone(), concurrency));
+                passes.spawn(driver.clone().turn(key, due, permits.clone()));
             }
         }
     }
@@ -105,8 +109,20 @@ pub async fn run<C: Controller>(
 
 impl<C: Controller> Driver<C> {
     fn wake(&self, key: Key, after: Duration) {
-        self.queue.wake(key, clock::instant() + after);
-        self.context.metrics().woken(C::NAME, self.queue.depth());
+        self.wake_at(key, clock::instant() + after);
+    }
+
+    fn wake_at(&self, key: Key, at: Instant) {
+        self.queue.wake(key, at);
+        self.context.metrics().woken(C::NAME);
+    }
+
+    /// A pass that changed something is followed by the next one of the same object, before those that came later:
+    /// the first of many is finished first. So that nothing waits for ever behind an object that always changes
+    /// something, it goes before others by [`HEAD_START`] at most.
+    fn go_on(&self, key: Key, due: Instant) {
+        let earliest = clock::instant().checked_sub(HEAD_START).unwrap_or(due);
+        self.wake_at(key, due.max(earliest));
     }
 
     fn wake_all(&self) {
@@ -135,53 +151,59 @@ impl<C: Controller> Driver<C> {
     }
 
     /// One object's turn: its pass in a task of its own, so that a panic ends the pass and not the process.
-    async fn turn(self: Arc<Self>, key: Key, due: Instant, permits: Arc<Semaphore>, most: usize) {
+    /// A process that stops begins no pass; one that was begun ends with the turn, whatever ends that.
+    async fn turn(self: Arc<Self>, key: Key, due: Due, permits: Arc<Semaphore>) {
+        let metrics = self.context.metrics();
+        metrics.waits_for_its_pass(C::NAME, 1);
         let expected = self.remember(&key, |memory| std::mem::take(&mut memory.expected));
-        for expected in expected {
-            expected.met().await;
-        }
-        let Ok(_permit) = permits.acquire().await else { return };
-        let started = clock::instant();
-        self.context.metrics().pass_started(C::NAME, most, started.saturating_duration_since(due));
+        let my_turn = async {
+            for expected in expected {
+                expected.met().await;
+            }
+            permits.acquire().await
+        };
+        let permit = self.context.stop().run_until_cancelled(my_turn).await;
+        metrics.waits_for_its_pass(C::NAME, -1);
+        let Some(Ok(_permit)) = permit else { return };
+        let started = metrics.pass_started(C::NAME, &key, due.since);
         let span = tracing::info_span!("pass", controller = C::NAME, controllerKind = %self.resource.kind,
             namespace = key.namespace, name = key.name, reconcileID = format!("{:016x}", clock::seed()));
-        let task = tokio::spawn({
+        let task = AbortOnDropHandle::new(tokio::spawn({
             let (driver, key) = (self.clone(), key.clone());
-            async move { driver.pass(&key).await }.instrument(span)
-        });
+            async move { driver.pass(&key, due).await }.instrument(span)
+        }));
         let outcome = if let Ok(outcome) = task.await {
             outcome
         } else {
-            self.context.metrics().panicked(C::NAME);
+            metrics.panicked(C::NAME);
             let again = self.failed(&key);
             self.wake(key.clone(), again);
             Outcome::Error
         };
         self.queue.done(&key);
-        self.context.metrics().depth(C::NAME, self.queue.depth());
-        self.context.metrics().pass_ended(
-            C::NAME,
-            outcome,
-            clock::instant().saturating_duration_since(started),
-        );
+        metrics.pass_ended(&started, outcome);
     }
 
-    async fn pass(&self, key: &Key) -> Outcome {
+    async fn pass(&self, key: &Key, due: Due) -> Outcome {
         let Some(entry) = self.primary.get(key) else {
             self.forget(key);
             return Outcome::Success;
         };
-        let writer = Arc::new(Writer::new(self.context.clone(), C::NAME));
+        let applied = self.remember(key, |memory| std::mem::take(&mut memory.applied));
+        let writer = Arc::new(Writer::new(self.context.clone(), C::NAME, applied));
         let result = self.look(key, &entry, &writer).await;
-        let expected = writer.expected();
-        self.remember(key, |memory| memory.expected.extend(expected));
+        self.tell_restored(&entry, writer.restored()).await;
+        self.remember(key, |memory| {
+            memory.expected.extend(writer.expected());
+            memory.applied = writer.applied();
+        });
         match result {
             Ok(next) => {
                 self.remember(key, |memory| (memory.failures, memory.told) = (0, None));
                 match next {
                     Next::OnChange => Outcome::Success,
                     Next::In(Duration::ZERO) => {
-                        self.wake(key.clone(), Duration::ZERO);
+                        self.go_on(key.clone(), due.at);
                         Outcome::Requeue
                     }
                     Next::In(after) => {
@@ -205,6 +227,7 @@ impl<C: Controller> Driver<C> {
 
     async fn look(&self, key: &Key, entry: &Entry<C::Kind>, writer: &Arc<Writer>) -> Result<Next, Failure> {
         if let Some(why) = self.paused(entry) {
+            self.note_wait(key, None);
             if !C::TELLS_PAUSE {
                 return Ok(Next::OnChange);
             }
@@ -245,7 +268,6 @@ impl<C: Controller> Driver<C> {
             plan = second;
         }
         self.context.metrics().step(C::NAME, plan.said.step);
-        self.note_wait(key, &plan);
         tracing::debug!(step = plan.said.step, words = plan.said.words, effects = plan.effects.len());
         self.carry_out(key, entry, &pass, &observed, plan, writer).await
     }
@@ -273,6 +295,8 @@ impl<C: Controller> Driver<C> {
                 }
             }
         }
+        let step = plan.said.step;
+        self.note_wait(key, (!changed && failure.is_none() && step != "Settled").then_some(step));
         if let Some((error, explained)) = &failure {
             let told = explained.clone().or_else(|| {
                 C::FAILURE_CONDITION
@@ -393,8 +417,9 @@ impl<C: Controller> Driver<C> {
         Pass { key: key.clone(), object: Arc::new(object), reads, now, seed, writer: writer.clone() }
     }
 
-    fn note_wait(&self, key: &Key, plan: &Plan<C::Status, C::Own>) {
-        let waits = (plan.effects.is_empty() && plan.said.step != "Settled").then_some(plan.said.step);
+    /// An object waits when its pass had nothing to change and it is not as wanted. (Effects do not count: who declares
+    /// a set has all of it in every plan.)
+    fn note_wait(&self, key: &Key, waits: Option<&'static str>) {
         let before = self.remember(key, |memory| std::mem::replace(&mut memory.waits_for, waits));
         self.count_wait(before, waits);
     }

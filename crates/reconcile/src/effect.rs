@@ -152,6 +152,8 @@ pub enum Tell {
     Acted,
     /// When the status or reason of this condition differs from the one in the live object.
     ConditionChanged(&'static str),
+    /// When the message of this condition differs as well, for what is told again as time goes by.
+    MessageChanged(&'static str),
 }
 
 /// One event for `kubectl describe`.

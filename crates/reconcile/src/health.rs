@@ -1,58 +1,62 @@
-//! `/healthz`, `/readyz` and `/metrics` (packaging-and-api 2.4).
+//! `/healthz` and `/readyz` (packaging-and-api 2.4, P-18).
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use axum::Router;
 use axum::extract::RawQuery;
-use axum::http::{StatusCode, header};
+use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use axum::routing::get;
 
 use crate::clock;
 use crate::context::Context;
-use crate::metrics::Metrics;
 
 /// A heartbeat older than this means that the process loop is stuck.
 const HEARTBEAT_LIMIT: Duration = Duration::from_secs(10);
 const HEARTBEAT: Duration = Duration::from_secs(2);
 
-/// Serves `/healthz` and `/readyz` over plain HTTP until the context stops.
-pub async fn serve_health(context: &Context, address: SocketAddr) -> anyhow::Result<()> {
+/// Whether the process has come as far as it must: its caches were filled once, or it stands by for another one.
+/// It never goes back: a kind that comes later, or an API server that is away, takes nobody out of service.
+#[derive(Clone, Debug, Default)]
+pub struct Ready(Arc<AtomicBool>);
+
+impl Ready {
+    /// It has.
+    pub fn yes(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Serves `/healthz` and `/readyz` over plain HTTP until the process ends.
+pub async fn serve_health(context: &Context, address: SocketAddr, ready: Ready) -> anyhow::Result<()> {
     let beat = Beat::new(clock::instant());
     context.spawn(beat.clone().keep(context.clone()));
-    let ready = context.clone();
-    let router = Router::new()
-        .route("/healthz", get(move || async move { answer(&[("ping", beat.alive())], false) }))
-        .route(
-            "/readyz",
-            get(move |RawQuery(query): RawQuery| async move {
-                let verbose = query.is_some_and(|query| query.contains("verbose"));
-                answer(&[("ping", true), ("caches", ready.is_synced())], verbose)
-            }),
-        );
+    let healthz = move |RawQuery(query): RawQuery| async move {
+        answer(&[("ping", beat.alive())], wants_all(query.as_deref()))
+    };
+    let readyz = move |RawQuery(query): RawQuery| async move {
+        let filled = ready.0.load(Ordering::Relaxed);
+        answer(&[("ping", true), ("caches", filled)], wants_all(query.as_deref()))
+    };
+    let router = Router::new().route("/healthz", get(healthz)).route("/readyz", get(readyz));
     let listener = tokio::net::TcpListener::bind(address)
         .await
         .with_context(|| format!("cannot listen on {address}"))?;
-    let stop = context.stop().clone();
-    context.spawn(async move {
-        let served = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await;
-        if let Err(error) = served {
+    // Not a task of the context: an idle connection must not hold up the end of the process.
+    tokio::spawn(async move {
+        if let Err(error) = axum::serve(listener, router).await {
             tracing::error!(%address, %error, "the health server ended");
         }
     });
     Ok(())
 }
 
-/// `/metrics` in the Prometheus text format; who may read it is the server's affair.
-pub fn metrics_router(metrics: Metrics) -> Router {
-    let answer = move || async move {
-        ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], metrics.text())
-    };
-    Router::new().route("/metrics", get(answer))
+fn wants_all(query: Option<&str>) -> bool {
+    query.is_some_and(|query| query.split('&').any(|part| part == "verbose" || part.starts_with("verbose=")))
 }
 
 fn answer(checks: &[(&str, bool)], verbose: bool) -> impl IntoResponse + use<> {

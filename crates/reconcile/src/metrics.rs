@@ -1,9 +1,13 @@
 //! Metrics of the driver. Names, types and labels of the first group are those that dashboards made for the
 //! Go manager expect (packaging-and-api 13.1); the second group is ours (13.2).
 
+mod passes;
+mod process;
+mod prometheus;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64};
-use std::time::Duration;
+use std::time::Instant;
 
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
@@ -11,6 +15,11 @@ use prometheus_client::metrics::family::{Family, MetricConstructor};
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
+
+use crate::cache::Key;
+use crate::clock;
+pub use passes::PassUnderWay;
+use passes::Passes;
 
 /// The label of most families.
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -101,8 +110,10 @@ pub struct Metrics(Arc<Families>);
 
 struct Families {
     registry: std::sync::Mutex<Registry>,
+    under_way: Arc<Passes>,
     passes: Counters<OfResult>,
     errors: Counters<OfController>,
+    terminal: Counters<OfController>,
     panics: Counters<OfController>,
     seconds: Histograms<OfController>,
     active: Gauges<OfController>,
@@ -110,6 +121,8 @@ struct Families {
     depth: Gauges<OfQueue>,
     adds: Counters<OfQueue>,
     waited: Histograms<OfQueue>,
+    worked: Histograms<OfQueue>,
+    retries: Counters<OfQueue>,
     requests: Counters<OfRequest>,
     leader: Gauges<OfLease>,
     steps: Counters<OfStep>,
@@ -134,8 +147,10 @@ impl Metrics {
     pub fn new() -> Self {
         let families = Families {
             registry: std::sync::Mutex::default(),
+            under_way: Arc::default(),
             passes: Family::default(),
             errors: Family::default(),
+            terminal: Family::default(),
             panics: Family::default(),
             seconds: Family::new_with_constructor(Seconds),
             active: Family::default(),
@@ -143,6 +158,8 @@ impl Metrics {
             depth: Family::default(),
             adds: Family::default(),
             waited: Family::new_with_constructor(Seconds),
+            worked: Family::new_with_constructor(Seconds),
+            retries: Family::default(),
             requests: Family::default(),
             leader: Family::default(),
             steps: Family::default(),
@@ -152,6 +169,12 @@ impl Metrics {
         let mut r = Registry::default();
         r.register("controller_runtime_reconcile", "Passes by result", families.passes.clone());
         r.register("controller_runtime_reconcile_errors", "Passes that failed", families.errors.clone());
+        // Ours has no errors that are given up: what the user must repair is a wait, and is told as one.
+        r.register(
+            "controller_runtime_terminal_reconcile_errors",
+            "Passes that failed for good",
+            families.terminal.clone(),
+        );
         r.register("controller_runtime_reconcile_panics", "Passes that panicked", families.panics.clone());
         r.register(
             "controller_runtime_reconcile_time_seconds",
@@ -164,9 +187,13 @@ impl Metrics {
             "Most passes at once",
             families.most.clone(),
         );
-        r.register("workqueue_depth", "Objects whose pass is due", families.depth.clone());
+        r.register("workqueue_depth", "Objects that wait for their pass", families.depth.clone());
         r.register("workqueue_adds", "Wishes for a pass", families.adds.clone());
         r.register("workqueue_queue_duration_seconds", "Time from due to pass", families.waited.clone());
+        r.register("workqueue_work_duration_seconds", "Duration of a pass", families.worked.clone());
+        r.register("workqueue_retries", "Passes wished for after a failure", families.retries.clone());
+        r.register_collector(Box::new(families.under_way.clone()));
+        r.register_collector(Box::new(process::Process));
         r.register("rest_client_requests", "Requests to the API server", families.requests.clone());
         r.register("leader_election_master_status", "1 while this process leads", families.leader.clone());
         r.register("k0smotron_step", "Decided steps", families.steps.clone());
@@ -181,8 +208,13 @@ impl Metrics {
         register(&mut self.0.registry.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
     }
 
-    /// The Prometheus text.
+    /// The text in the form that every Prometheus reads, 0.0.4.
     pub fn text(&self) -> String {
+        prometheus::from_open_metrics(&self.open_metrics())
+    }
+
+    /// The OpenMetrics text, for who asks for it.
+    pub fn open_metrics(&self) -> String {
         let mut out = String::new();
         self.with_registry(|registry| {
             if let Err(error) = text::encode(&mut out, registry) {
@@ -192,21 +224,46 @@ impl Metrics {
         out
     }
 
-    pub(crate) fn pass_started(&self, name: &str, most: usize, waited: Duration) {
-        self.0.active.get_or_create(&controller(name)).inc();
-        self.0.most.get_or_create(&controller(name)).set(i64::try_from(most).unwrap_or(i64::MAX));
-        self.0.waited.get_or_create(&queue(name)).observe(waited.as_secs_f64());
+    /// The passes that are being made now.
+    pub fn passes_under_way(&self) -> Vec<PassUnderWay> {
+        self.0.under_way.list(clock::instant())
     }
 
-    pub(crate) fn pass_ended(&self, name: &str, outcome: Outcome, took: Duration) {
+    /// A controller makes passes from now on: its series begin at 0, so that a rate shows the first failure.
+    pub(crate) fn controller_runs(&self, name: &'static str, most: usize) {
+        self.0.under_way.of(name);
+        self.0.most.get_or_create(&controller(name)).set(i64::try_from(most).unwrap_or(i64::MAX));
+        self.0.active.get_or_create(&controller(name)).inc_by(0);
+        for counter in [&self.0.errors, &self.0.terminal, &self.0.panics] {
+            counter.get_or_create(&controller(name)).inc_by(0);
+        }
+        self.0.depth.get_or_create(&queue(name)).inc_by(0);
+        for counter in [&self.0.adds, &self.0.retries] {
+            counter.get_or_create(&queue(name)).inc_by(0);
+        }
+    }
+
+    pub(crate) fn pass_started(&self, name: &'static str, key: &Key, due: Instant) -> Started {
+        let now = clock::instant();
+        self.0.active.get_or_create(&controller(name)).inc();
+        self.0.waited.get_or_create(&queue(name)).observe(now.saturating_duration_since(due).as_secs_f64());
+        Started { name, number: self.0.under_way.began(name, key, now), at: now }
+    }
+
+    pub(crate) fn pass_ended(&self, started: &Started, outcome: Outcome) {
+        let Started { name, number, at } = *started;
+        let took = clock::instant().saturating_duration_since(at).as_secs_f64();
+        self.0.under_way.ended(name, number);
         self.0.active.get_or_create(&controller(name)).dec();
-        self.0.seconds.get_or_create(&controller(name)).observe(took.as_secs_f64());
+        self.0.seconds.get_or_create(&controller(name)).observe(took);
+        self.0.worked.get_or_create(&queue(name)).observe(took);
         self.0
             .passes
             .get_or_create(&OfResult { controller: name.to_owned(), result: outcome.as_str() })
             .inc();
         if outcome == Outcome::Error {
             self.0.errors.get_or_create(&controller(name)).inc();
+            self.0.retries.get_or_create(&queue(name)).inc();
         }
     }
 
@@ -214,13 +271,13 @@ impl Metrics {
         self.0.panics.get_or_create(&controller(name)).inc();
     }
 
-    pub(crate) fn woken(&self, name: &str, depth: usize) {
+    pub(crate) fn woken(&self, name: &str) {
         self.0.adds.get_or_create(&queue(name)).inc();
-        self.0.depth.get_or_create(&queue(name)).set(i64::try_from(depth).unwrap_or(i64::MAX));
     }
 
-    pub(crate) fn depth(&self, name: &str, depth: usize) {
-        self.0.depth.get_or_create(&queue(name)).set(i64::try_from(depth).unwrap_or(i64::MAX));
+    /// An object began (+1) or ceased (-1) to wait for its pass, which is due.
+    pub(crate) fn waits_for_its_pass(&self, name: &str, by: i64) {
+        self.0.depth.get_or_create(&queue(name)).inc_by(by);
     }
 
     pub(crate) fn step(&self, name: &str, step: &str) {
@@ -246,6 +303,13 @@ impl Metrics {
     pub(crate) fn leading(&self, lease: &str, leads: bool) {
         self.0.leader.get_or_create(&OfLease { name: lease.to_owned() }).set(i64::from(leads));
     }
+}
+
+/// A pass that is being made.
+pub(crate) struct Started {
+    name: &'static str,
+    number: u64,
+    at: Instant,
 }
 
 fn controller(name: &str) -> OfController {

@@ -13,7 +13,7 @@ use sha2::{Digest as _, Sha256};
 use crate::FIELD_MANAGER;
 
 /// The digest of a set of fields with their values.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Digest([u8; 32]);
 
 impl fmt::Debug for Digest {
@@ -23,7 +23,7 @@ impl fmt::Debug for Digest {
 }
 
 /// Which part of an object a digest is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Part {
     /// Everything but the status.
     Main,

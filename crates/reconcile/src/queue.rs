@@ -17,8 +17,17 @@ struct State {
 
 #[derive(Default)]
 struct Slot {
-    due: Option<Instant>,
+    due: Option<Due>,
     running: bool,
+}
+
+/// When an object is looked at.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Due {
+    /// Its place among others; a time that has passed is a place before those who came since.
+    pub(crate) at: Instant,
+    /// From when on it waits for its pass.
+    pub(crate) since: Instant,
 }
 
 /// A queue of objects with times.
@@ -35,13 +44,13 @@ impl Queue {
         let State { due, slots } = &mut *state;
         let slot = slots.entry(key.clone()).or_default();
         match slot.due {
-            Some(sooner) if sooner <= at => return,
+            Some(sooner) if sooner.at <= at => return,
             Some(later) if !slot.running => {
-                due.remove(&(later, key.clone()));
+                due.remove(&(later.at, key.clone()));
             }
             _ => {}
         }
-        slot.due = Some(at);
+        slot.due = Some(Due { at, since: at.max(clock::instant()) });
         if !slot.running {
             due.insert((at, key));
         }
@@ -50,18 +59,17 @@ impl Queue {
     }
 
     /// The next object whose time has come. The caller must call [`Queue::done`] after its pass.
-    pub(crate) async fn next(&self) -> (Key, Instant) {
+    pub(crate) async fn next(&self) -> (Key, Due) {
         loop {
             let wait = {
                 let mut state = self.lock();
                 match state.due.first().cloned() {
                     Some((at, key)) if at <= clock::instant() => {
                         state.due.remove(&(at, key.clone()));
-                        if let Some(slot) = state.slots.get_mut(&key) {
-                            slot.due = None;
-                            slot.running = true;
-                        }
-                        return (key, at);
+                        let slot = state.slots.entry(key.clone()).or_default();
+                        let due = slot.due.take().unwrap_or(Due { at, since: at });
+                        slot.running = true;
+                        return (key, due);
                     }
                     Some((at, _)) => Some(at),
                     None => None,
@@ -83,8 +91,8 @@ impl Queue {
         let Some(slot) = state.slots.get_mut(key) else { return };
         slot.running = false;
         match slot.due {
-            Some(at) => {
-                state.due.insert((at, key.clone()));
+            Some(due) => {
+                state.due.insert((due.at, key.clone()));
                 drop(state);
                 self.changed.notify_one();
             }
@@ -92,12 +100,6 @@ impl Queue {
                 state.slots.remove(key);
             }
         }
-    }
-
-    /// How many objects wait for their pass now (those with a time to come do not count).
-    pub(crate) fn depth(&self) -> usize {
-        let now = clock::instant();
-        self.lock().due.iter().take_while(|(at, _)| *at <= now).count()
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -117,9 +119,24 @@ mod tests {
         queue.wake(key.clone(), clock::instant());
         assert_eq!(queue.next().await.0, key);
         queue.wake(key.clone(), clock::instant());
-        assert_eq!(queue.depth(), 0, "one object is never looked at twice at once");
+        assert!(queue.lock().due.is_empty(), "one object is never looked at twice at once");
         queue.done(&key);
         assert_eq!(queue.next().await.0, key);
+    }
+
+    #[tokio::test]
+    async fn an_object_that_goes_on_comes_before_those_that_came_later() {
+        let queue = Queue::default();
+        let began = clock::instant();
+        queue.wake(Key::new("n", "first"), began);
+        let (first, due) = queue.next().await;
+        queue.wake(Key::new("n", "second"), clock::instant());
+        queue.wake(first.clone(), due.at);
+        queue.done(&first);
+        let (next, due) = queue.next().await;
+        assert_eq!(next, first);
+        assert!(due.at == began && due.since > began, "its place is old, its waiting is not");
+        assert_eq!(queue.next().await.0.name, "second");
     }
 
     #[tokio::test]

@@ -43,13 +43,17 @@ fn seconds(time: Timestamp) -> String {
 
 /// Whether the status or reason of one condition is another than in the live object.
 pub(crate) fn condition_changed(wanted: &Condition, live: &Value) -> bool {
-    let old = live
-        .get("conditions")
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
-        .find(|old| old["type"] == wanted.type_);
+    let old = condition(live, wanted.type_);
     old.is_none_or(|old| old["status"] != wanted.status.as_str() || old["reason"] != wanted.reason)
+}
+
+/// Whether the message of one condition is another than in the live object.
+pub(crate) fn message_changed(wanted: &Condition, live: &Value) -> bool {
+    condition(live, wanted.type_).is_none_or(|old| old["message"] != wanted.message)
+}
+
+fn condition<'a>(live: &'a Value, type_: &str) -> Option<&'a Value> {
+    live.get("conditions")?.as_array()?.iter().find(|old| old["type"] == type_)
 }
 
 /// The JSON merge patch that turns `live` into `wanted`; `None` if they are equal.

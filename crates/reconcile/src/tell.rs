@@ -19,18 +19,31 @@ impl<C: Controller> Driver<C> {
         failed: bool,
         live: &Value,
     ) {
+        let now = |type_| plan.conditions.iter().find(|condition| condition.type_ == type_);
         for event in &plan.said.events {
             let told = match event.tell {
                 Tell::Acted => changed && !failed,
                 Tell::ConditionChanged(type_) => {
-                    let condition = plan.conditions.iter().find(|condition| condition.type_ == type_);
-                    !changed && condition.is_some_and(|condition| status::condition_changed(condition, live))
+                    !changed && now(type_).is_some_and(|now| status::condition_changed(now, live))
+                }
+                Tell::MessageChanged(type_) => {
+                    !changed && now(type_).is_some_and(|now| status::message_changed(now, live))
                 }
             };
             if told {
                 self.send(object, plan.said.step, event).await;
             }
         }
+    }
+
+    /// Somebody had edited or deleted what is ours, and it is as wanted again.
+    pub(crate) async fn tell_restored(&self, entry: &Entry<C::Kind>, restored: Vec<String>) {
+        if restored.is_empty() {
+            return;
+        }
+        let note = format!("edited or deleted by somebody else, and restored: {}", restored.join(", "));
+        let event = Event { warning: false, reason: "Restored".into(), note, tell: Tell::Acted };
+        self.send(&entry.fact, "Restore", &event).await;
     }
 
     /// A failure is told once per cause, not once per try.

@@ -4,7 +4,7 @@ use kube::Resource;
 use tokio::sync::{broadcast, mpsc};
 use tokio_util::sync::CancellationToken;
 
-use crate::cache::{Cache, Change, Key};
+use crate::cache::{AnyCache, Cache, Change, Key};
 use crate::context::Context;
 
 /// Wishes for passes: some keys, or everything after a subscriber lagged behind.
@@ -38,8 +38,8 @@ impl Wakes {
         self.0.push(Box::new(move |context, group, kind, wishes| {
             let (group, kind) = (group.to_owned(), kind.to_owned());
             follow(context, &cache, wishes, move |change| {
-                let entry = change.after.as_ref().or(change.before.as_ref());
-                entry
+                change
+                    .entry()
                     .and_then(|e| e.controller(&group, &kind))
                     .map(|name| Key::new(&*change.key.namespace, name))
                     .into_iter()
@@ -58,6 +58,38 @@ impl Wakes {
     ) -> Self {
         let cache = cache.clone();
         self.0.push(Box::new(move |context, _, _, wishes| follow(context, &cache, wishes, keys)));
+        self
+    }
+
+    /// A change of a Cluster of Cluster API wakes the objects that `keys` names. Clusters may be watched long after
+    /// the controller runs; everything is looked at once they are.
+    #[must_use]
+    pub(crate) fn clusters(
+        mut self,
+        keys: impl Fn(&Change<bool>) -> Vec<Key> + Send + Sync + 'static,
+    ) -> Self {
+        self.0.push(Box::new(move |context, _, _, wishes| {
+            if let Some(clusters) = context.clusters() {
+                return follow(context, &clusters, wishes, keys);
+            }
+            let late = context.clone();
+            context.spawn(async move {
+                let mut watched = late.clusters_when_watched();
+                let Some(Ok(clusters)) = until(late.stop(), watched.wait_for(Option::is_some))
+                    .await
+                    .map(|known| known.map(|k| k.clone()))
+                else {
+                    return;
+                };
+                let Some(clusters) = clusters else { return };
+                follow(&late, &clusters, wishes.clone(), keys);
+                let mut synced = clusters.synced();
+                if let Some(Ok(_)) = until(late.stop(), synced.wait_for(|yes| *yes)).await {
+                    // Nobody listening means that the controller has ended.
+                    let _ = wishes.send(Wish::All);
+                }
+            });
+        }));
         self
     }
 

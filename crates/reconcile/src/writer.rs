@@ -58,6 +58,19 @@ pub(crate) struct Writer {
     context: Context,
     controller: &'static str,
     expected: Mutex<Vec<Expected>>,
+    applied: Mutex<Applied>,
+    restored: Mutex<Vec<String>>,
+}
+
+/// What was wanted of each object when it was last seen to be as wanted: who finds the same wish unfulfilled knows
+/// that somebody else changed the object. Hashes suffice, and there are many objects.
+pub(crate) type Applied = BTreeMap<u64, u64>;
+
+fn hash(what: impl std::hash::Hash) -> u64 {
+    use std::hash::{DefaultHasher, Hasher as _};
+    let mut hasher = DefaultHasher::new();
+    what.hash(&mut hasher);
+    hasher.finish()
 }
 
 impl std::fmt::Debug for Writer {
@@ -67,13 +80,29 @@ impl std::fmt::Debug for Writer {
 }
 
 impl Writer {
-    pub(crate) fn new(context: Context, controller: &'static str) -> Self {
-        Self { context, controller, expected: Mutex::default() }
+    pub(crate) fn new(context: Context, controller: &'static str, applied: Applied) -> Self {
+        Self {
+            context,
+            controller,
+            expected: Mutex::default(),
+            applied: Mutex::new(applied),
+            restored: Mutex::default(),
+        }
+    }
+
+    /// The objects that somebody had changed or deleted, as `Kind name`.
+    pub(crate) fn restored(&self) -> Vec<String> {
+        std::mem::take(&mut *lock(&self.restored))
+    }
+
+    /// What the next pass over this object must know.
+    pub(crate) fn applied(&self) -> Applied {
+        std::mem::take(&mut *lock(&self.applied))
     }
 
     /// What the next pass must wait for.
     pub(crate) fn expected(&self) -> Vec<Expected> {
-        std::mem::take(&mut *self.expected.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut *lock(&self.expected))
     }
 
     pub(crate) async fn apply(&self, object: &DynamicObject) -> anyhow::Result<bool> {
@@ -89,7 +118,11 @@ impl Writer {
         let key = Key::of(object);
         let caches = self.context.caches_of(&resource.group, &resource.kind);
         let known = caches.iter().find_map(|cache| cache.known(&key, part));
-        if known.as_ref().is_some_and(|(_, digest)| digest.as_ref() == Some(&wanted_digest(object))) {
+        let wanted = wanted_digest(object);
+        let wish = hash(&wanted);
+        let name = hash((&resource.kind, &key, part));
+        if known.as_ref().is_some_and(|(_, digest)| digest.as_ref() == Some(&wanted)) {
+            lock(&self.applied).insert(name, wish);
             return Ok(false);
         }
         let api = api(self.context.client(), &resource, &key.namespace);
@@ -100,7 +133,14 @@ impl Writer {
         };
         let written = sent.with_context(|| format!("cannot apply {} {key}", resource.kind))?;
         self.wrote("apply", &resource, &written);
-        Ok(known.is_none_or(|(version, _)| version != written.metadata.resource_version))
+        let before = lock(&self.applied).insert(name, wish);
+        let changed = known.as_ref().is_none_or(|(version, _)| *version != written.metadata.resource_version);
+        // Where nothing is watched, nobody knows what the object was before; what carries a uid is not ours to make.
+        let restorable = part == Part::Main && !caches.is_empty() && object.metadata.uid.is_none();
+        if changed && restorable && before == Some(wish) {
+            lock(&self.restored).push(format!("{} {}", resource.kind, key.name));
+        }
+        Ok(changed)
     }
 
     pub(crate) async fn create(&self, object: &DynamicObject) -> anyhow::Result<bool> {
@@ -119,6 +159,8 @@ impl Writer {
 
     pub(crate) async fn delete(&self, what: &ObjectId, uid: &str) -> anyhow::Result<bool> {
         let namespace = what.namespace.clone().unwrap_or_default();
+        let key = Key::new(namespace.as_str(), &*what.name);
+        lock(&self.applied).remove(&hash((&what.resource.kind, &key, Part::Main)));
         let how = DeleteParams::background()
             .preconditions(Preconditions { uid: Some(uid.to_owned()), resource_version: None });
         match api(self.context.client(), &what.resource, &namespace).delete(&what.name, &how).await {
@@ -128,7 +170,7 @@ impl Writer {
             }
             Ok(Either::Right(_)) => {
                 self.context.metrics().wrote(self.controller, "delete", &what.resource.kind);
-                let gone = What::Gone(Key::new(namespace, &*what.name), uid.to_owned());
+                let gone = What::Gone(key, uid.to_owned());
                 for cache in self.context.caches_of(&what.resource.group, &what.resource.kind) {
                     self.expect(Expected { cache, what: gone.clone() });
                 }
@@ -201,8 +243,12 @@ impl Writer {
     }
 
     fn expect(&self, expected: Expected) {
-        self.expected.lock().unwrap_or_else(PoisonError::into_inner).push(expected);
+        lock(&self.expected).push(expected);
     }
+}
+
+fn lock<T>(what: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    what.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The HTTP code of an answer of the API server.

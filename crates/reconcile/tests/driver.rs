@@ -192,6 +192,16 @@ impl World {
         Ok(())
     }
 
+    /// The notes of the events of a reason, and how often each was told.
+    async fn events(&self, namespace: &str, reason: &str) -> Result<Vec<(String, i32)>> {
+        let events: Api<k8s_openapi::api::events::v1::Event> = Api::namespaced(self.admin.clone(), namespace);
+        let all = events.list(&kube::api::ListParams::default()).await?;
+        let told = all.into_iter().filter(|event| event.reason.as_deref() == Some(reason));
+        let times =
+            |event: &k8s_openapi::api::events::v1::Event| event.series.as_ref().map_or(1, |s| s.count);
+        Ok(told.map(|event| (event.note.clone().unwrap_or_default(), times(&event))).collect())
+    }
+
     async fn until_status(&self, namespace: &str, children: usize) -> Result<()> {
         eventually(|| async {
             let toy = self.toys(namespace).get_opt("t").await?;
@@ -252,6 +262,7 @@ async fn a_settled_object_costs_no_request_and_a_restart_writes_nothing() -> Res
     Ok(())
 }
 
+/// H-8, H-43.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_edited_child_is_restored_and_a_deleted_one_comes_back() -> Result<()> {
     let world = World::new().await?;
@@ -271,7 +282,15 @@ async fn an_edited_child_is_restored_and_a_deleted_one_comes_back() -> Result<()
     children.delete("t-1", &DeleteParams::default()).await?;
     eventually(|| async { Ok(children.get_opt("t-1").await?.is_some()) }).await?;
     assert_eq!(children.get("t-0").await?.data.unwrap()["theirs"], "kept", "fields of others are left alone");
+    // What the controller itself takes away and makes again was not restored.
+    world.scale("restore", 1).await?;
+    world.until_status("restore", 1).await?;
+    world.scale("restore", 2).await?;
+    world.until_status("restore", 2).await?;
     assert!(quiet(&faults).await);
+    // The second is counted in the first one's series.
+    let words = "edited or deleted by somebody else, and restored: ConfigMap t-0";
+    assert_eq!(world.events("restore", "Restored").await?, [(words.to_owned(), 2)]);
     Ok(())
 }
 
@@ -364,14 +383,7 @@ async fn a_refused_write_is_told_and_retried_and_forgotten_when_it_succeeds() ->
     .await?;
     world.until_status("refused", 1).await?;
     eventually(|| async { Ok(reconciled().await?.is_some_and(|told| told.status == "True")) }).await?;
-    let events: Api<k8s_openapi::api::events::v1::Event> = Api::namespaced(world.admin.clone(), "refused");
-    let failed =
-        |event: &&k8s_openapi::api::events::v1::Event| event.reason.as_deref() == Some("ReconcileFailed");
-    assert_eq!(
-        events.list(&kube::api::ListParams::default()).await?.iter().filter(failed).count(),
-        1,
-        "two tries, one event"
-    );
+    assert_eq!(world.events("refused", "ReconcileFailed").await?.len(), 1, "two tries, one event");
     Ok(())
 }
 

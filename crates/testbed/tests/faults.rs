@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use futures::{StreamExt as _, TryStreamExt as _};
-use k8s_openapi::api::core::v1::ConfigMap;
+use k8s_openapi::api::core::v1::{ConfigMap, Event, ObjectReference};
 use kube::Api;
 use kube::api::{ListParams, PostParams, WatchEvent, WatchParams};
 use testbed::ControlPlaneOnly;
@@ -51,6 +51,51 @@ async fn the_nth_write_is_done_its_answer_lost_and_nothing_follows_it() -> Resul
 
     faults.mend();
     maps.create(&PostParams::default(), &named("third")).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_process_killed_before_its_nth_write_knows_the_answers_to_all_former_ones() -> Result<()> {
+    let bed = ControlPlaneOnly::start().await?;
+    let faults = FaultHandle::new();
+    let maps: Api<ConfigMap> =
+        Api::namespaced(bed.faulty_client("cut", &ADMINS, &faults).await?, "kube-public");
+    faults.cut_before_write(2);
+    maps.create(&PostParams::default(), &named("first")).await?;
+    maps.get("first").await?;
+    assert!(!faults.is_cut());
+    maps.create(&PostParams::default(), &named("second")).await.expect_err("it is not sent");
+    assert!(faults.is_cut());
+    maps.get("first").await.expect_err("a killed process reads nothing");
+    let names = names(&bed).await?;
+    assert!(names.contains(&"first".to_owned()) && !names.contains(&"second".to_owned()), "{names:?}");
+    assert_eq!(faults.writes().len(), 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn events_that_do_not_count_are_told_up_to_the_cut() -> Result<()> {
+    let bed = ControlPlaneOnly::start().await?;
+    let faults = FaultHandle::new();
+    let client = bed.faulty_client("cut", &ADMINS, &faults).await?;
+    let events: Api<Event> = Api::namespaced(client.clone(), "kube-public");
+    let maps: Api<ConfigMap> = Api::namespaced(client, "kube-public");
+    let told = |name: &str| Event {
+        metadata: named(name).metadata,
+        involved_object: ObjectReference {
+            namespace: Some("kube-public".to_owned()),
+            ..ObjectReference::default()
+        },
+        ..Event::default()
+    };
+    faults.events_do_not_count();
+    faults.cut_after_write(1);
+    events.create(&PostParams::default(), &told("a")).await?;
+    events.create(&PostParams::default(), &told("b")).await?;
+    assert!(!faults.is_cut());
+    maps.create(&PostParams::default(), &named("first")).await.expect_err("its answer is lost");
+    events.create(&PostParams::default(), &told("c")).await.expect_err("a killed process tells nothing");
+    assert_eq!(faults.writes().len(), 1);
     Ok(())
 }
 

@@ -64,7 +64,7 @@ impl Controller for NodeLink {
     type Status = ();
     type Own = Own;
 
-    const NAME: &'static str = "nodelink";
+    const NAME: &'static str = "machine";
     const FINALIZER: Option<&'static str> = None;
     // A Machine's status is core's.
     const TELLS_PAUSE: bool = false;
@@ -116,10 +116,7 @@ pub async fn run(context: Context, options: Options) {
 /// A Cluster was paused, resumed, or got its control plane: its Machines that have no Node yet.
 fn with_cluster(machines: Cache<Machine>) -> impl Fn(&Change<Cluster>) -> Vec<Key> {
     move |change| {
-        let facts = |entry: &Option<Arc<reconcile::Entry<Cluster>>>| {
-            entry.as_ref().map(|entry| (entry.fact.paused(), crate::worker::is_hosted(&entry.fact)))
-        };
-        if facts(&change.before) == facts(&change.after) {
+        if !change.differs(|cluster| (cluster.fact.paused(), crate::worker::is_hosted(&cluster.fact))) {
             return Vec::new();
         }
         without_node(&machines, &change.key.namespace, &change.key.name)

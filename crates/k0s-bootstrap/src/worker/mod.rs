@@ -18,7 +18,7 @@ use std::time::Duration;
 use api::{K0sWorkerConfig, K0sWorkerConfigStatus};
 use cluster_api::{Bootstrap, Cluster, Machine, MachinePool};
 use kube::Client;
-use reconcile::{Cache, Change, Context, Controller, Entry, Key, Pass, Plan, Wakes, clock};
+use reconcile::{Cache, Change, Context, Controller, Key, Pass, Plan, Wakes, clock};
 use workload::{Children, Reach, SecretFact};
 
 pub use content::Missing;
@@ -197,8 +197,7 @@ pub async fn run(context: Context, options: Options) {
 
 /// A Machine or pool changed: its config.
 fn of_bootstrap<F>(change: &Change<F>, bootstrap: impl Fn(&F) -> &Bootstrap) -> Vec<Key> {
-    let entry = change.after.as_ref().or(change.before.as_ref());
-    let config = entry.and_then(|entry| bootstrap(&entry.fact).config_ref.as_ref());
+    let config = change.entry().and_then(|entry| bootstrap(&entry.fact).config_ref.as_ref());
     let config = config.filter(|config| config.is_a("bootstrap.cluster.x-k8s.io", "K0sWorkerConfig"));
     config.map(|config| Key::new(&*change.key.namespace, &*config.name)).into_iter().collect()
 }
@@ -206,9 +205,7 @@ fn of_bootstrap<F>(change: &Change<F>, bootstrap: impl Fn(&F) -> &Bootstrap) -> 
 /// A Cluster changed in what matters here: its configs.
 fn with_cluster(configs: Cache<K0sWorkerConfig>) -> impl Fn(&Change<Cluster>) -> Vec<Key> {
     move |change| {
-        let facts =
-            |entry: &Option<Arc<Entry<Cluster>>>| entry.as_ref().map(|entry| ClusterFacts::from(&entry.fact));
-        if facts(&change.before) == facts(&change.after) {
+        if !change.differs(|cluster| ClusterFacts::from(&cluster.fact)) {
             return Vec::new();
         }
         of_cluster(&configs, &change.key.namespace, &change.key.name)

@@ -1,7 +1,7 @@
 //! Authorities, leaf certificates, kubeconfig: which exist, which are right, which must be made (hosted.md 4).
 
 use api::hosted::CertificateType;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
@@ -98,6 +98,8 @@ pub struct Certificates {
     pub trouble: Option<Trouble>,
     /// Digest over the authorities' certificates, once all are there (annotation `authorities`).
     pub digest: Option<String>,
+    /// An authority that ends within months, in words that change once a week (H-13).
+    pub ending: Option<String>,
     /// When the next certificate is due.
     pub timer: Option<Timestamp>,
 }
@@ -151,6 +153,7 @@ pub fn judge(
         if let Some(hash) = &mut hash {
             hash.update(format!("{}={certificate}\n", purpose.as_str()));
         }
+        all.ending(&found, now);
         if purpose == CertificateType::Etcd {
             etcd = Some(certificate.clone());
         }
@@ -171,6 +174,32 @@ pub fn judge(
 }
 
 impl Certificates {
+    /// H-13: replacing an authority takes a person, and time.
+    fn ending(&mut self, authority: &Seen<SecretFact>, now: Timestamp) {
+        const WARNED: SignedDuration = SignedDuration::from_hours(180 * 24);
+        const WEEK: SignedDuration = SignedDuration::from_hours(7 * 24);
+        let Some((_, until)) = authority.fact.life else { return };
+        let left = until.duration_since(now);
+        if left >= WARNED {
+            self.sooner(until.checked_sub(WARNED).ok());
+            return;
+        }
+        let weeks = left.as_secs().max(0) / WEEK.as_secs();
+        let words = format!(
+            "the authority in Secret {} ends on {}, in {weeks} weeks; replace it before: nothing does it by itself",
+            authority.name,
+            until.strftime("%F"),
+        );
+        self.ending = Some(self.ending.take().map_or(words.clone(), |others| format!("{others}; {words}")));
+        if left.is_positive() {
+            self.sooner(until.checked_sub(SignedDuration::from_secs(weeks * WEEK.as_secs())).ok());
+        }
+    }
+
+    fn sooner(&mut self, at: Option<Timestamp>) {
+        self.timer = [self.timer, at].into_iter().flatten().min();
+    }
+
     fn trouble(&mut self, words: String, reason: &'static str) {
         self.trouble.get_or_insert(Trouble { reason, words });
     }
@@ -202,7 +231,7 @@ impl Certificates {
                     &found,
                     authority.map(|authority| leaf.issued_for(wanted, authority)).as_deref(),
                 ) {
-                    Some(at) if at > now => self.timer = Some(self.timer.map_or(at, |timer| timer.min(at))),
+                    Some(at) if at > now => self.sooner(Some(at)),
                     _ if authority.is_some() => self.due.push(leaf),
                     _ => {}
                 },

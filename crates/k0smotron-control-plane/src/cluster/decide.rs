@@ -3,7 +3,7 @@
 //! A hosted control plane is mostly a set of objects that is declared in every pass ([`super::plan`]); an apply
 //! that would change nothing is not sent. What cannot be declared is chosen here, one step at a time:
 //!
-//! 1. being deleted: StatefulSets go, the control plane's first; then the finalizer (H-56);
+//! 1. being deleted: join token requests go, then StatefulSets, the control plane's first; then the finalizer (H-56);
 //! 2. a field that cannot be followed: nothing is written (`InvalidSpec`);
 //! 3. an object of somebody else stands in our way: nothing is written (H-7);
 //! 4. volumes of a former cluster of this name: nothing is written (H-36);
@@ -263,11 +263,12 @@ fn wait(situation: &Situation<'_>, act: &Act, restarts: &[Restart]) -> Step {
     Step::Settled
 }
 
-/// What cannot be watched is asked again in this time.
-const MOMENT: jiff::SignedDuration = jiff::SignedDuration::from_secs(1);
-
+/// What cannot be watched is asked again after a second; etcd that does not answer, twice as late each time, up to
+/// half a minute. Its pods are watched: one that gets Ready is asked at once.
 fn in_a_moment(seen: &Observed) -> Option<Timestamp> {
-    seen.now.checked_add(MOMENT).ok()
+    const MOST: u32 = 30;
+    let seconds = 1_u32.checked_shl(seen.silent.saturating_sub(1)).unwrap_or(MOST).clamp(1, MOST);
+    seen.now.checked_add(jiff::SignedDuration::from_secs(i64::from(seconds))).ok()
 }
 
 /// Why pods do not get on, in the words of scheduler and kubelet.

@@ -1,8 +1,9 @@
 //! Events (hosted.md 14): one per change, none when nothing changed (H-43).
 
-use reconcile::{Condition, Event, Is, Tell};
+use reconcile::{Condition, Effect, Event, Is, Tell};
 
 use super::facts::{Seen, SetFact};
+use super::own::Own;
 use super::situation::Situation;
 use super::template::Template;
 
@@ -45,6 +46,17 @@ pub fn of_conditions(conditions: &[Condition]) -> Vec<Event> {
         .collect()
 }
 
+/// What is no longer wanted goes (H-8). What a restart or etcd's membership takes away has a word of its own.
+pub fn of_pruned(effects: &[Effect<Own>], disruptive: bool) -> Option<Event> {
+    let gone = |effect: &Effect<Own>| match effect {
+        Effect::Delete { what, .. } => Some(format!("{} {}", what.resource.kind, what.name)),
+        _ => None,
+    };
+    let gone: Vec<_> = effects.iter().filter_map(gone).collect();
+    (!disruptive && !gone.is_empty())
+        .then(|| Event::acted("Pruned", format!("no longer wanted, and deleted: {}", gone.join(", "))))
+}
+
 /// Events that tell the story of a cluster (H-43).
 pub fn of_story(situation: &Situation<'_>, conditions: &[Condition]) -> Vec<Event> {
     let seen = situation.seen;
@@ -77,6 +89,14 @@ pub fn of_story(situation: &Situation<'_>, conditions: &[Condition]) -> Vec<Even
             format!("the certificate in Secret {name} is issued anew"),
         ));
     }
+    let again = |type_, warning, reason: &str| {
+        let condition = conditions.iter().find(|one| one.type_ == type_ && one.status == Is::True);
+        let condition = condition.filter(|one| !one.message.is_empty())?;
+        let (reason, note) = (reason.to_owned(), condition.message.clone());
+        Some(Event { warning, reason, note, tell: Tell::MessageChanged(type_) })
+    };
+    events.extend(again("CertificatesAvailable", true, "AuthorityExpiring"));
+    events.extend(again("ControlPlaneUpToDate", false, "CertificateRestartDue"));
     let finished = conditions.iter().any(|one| one.type_ == "ControlPlaneUpToDate" && one.status == Is::True);
     if finished && seen.status.version.is_some() {
         let tell = Tell::ConditionChanged("ControlPlaneUpToDate");

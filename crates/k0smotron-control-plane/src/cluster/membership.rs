@@ -166,6 +166,20 @@ impl View {
         }
     }
 
+    /// Whether all of these started so lately that their readiness probes lag behind.
+    pub fn is_about_to_be_ready(&self, names: &[&str]) -> bool {
+        names.iter().all(|name| {
+            let until = self.pod(name).and_then(|pod| pod.created?.checked_add(PROBED).ok());
+            until.is_some_and(|until| until > self.now)
+        })
+    }
+
+    /// When the first pod that is not Ready has had the time for its probe.
+    pub fn probed(&self) -> Option<Timestamp> {
+        let waiting = self.pods.iter().filter(|pod| !pod.ready);
+        waiting.filter_map(|pod| pod.created?.checked_add(PROBED).ok()).filter(|at| *at > self.now).min()
+    }
+
     /// A member whose data is gone: its claim is, or is another than it was, or a person says so. A pod that is
     /// merely not Ready is not lost.
     fn lost(&self, record: &Record, name: &str) -> bool {
@@ -293,7 +307,7 @@ impl View {
             return Act::Remove(learner.clone(), "it did not catch up within ten minutes");
         }
         if !joining.claim.is_empty() && now.as_ref() != Some(&joining.claim) {
-            return Act::Remove(learner.clone(), "its data is lost");
+            return Act::Remove(learner.clone(), DATA_LOST);
         }
         let needed = written.pods();
         if self.replicas.is_some_and(|replicas| replicas < needed) {
@@ -345,7 +359,7 @@ impl View {
             if voters.len() == 1 || healthy < quorum(voters.len()) {
                 return Some(Act::QuorumLost(words_of_loss(healthy, voters.len())));
             }
-            return Some(Act::Remove((*member).clone(), "its data is lost"));
+            return Some(Act::Remove((*member).clone(), DATA_LOST));
         }
         let orphan = (0..self.replicas.unwrap_or_default())
             .map(|ordinal| format!("{}-{ordinal}", self.set))
@@ -462,6 +476,12 @@ impl View {
         Record { phase: Phase::Running, cluster: live.cluster.clone(), members, joining, retired, replaced }
     }
 }
+
+/// A member votes as soon as it has caught up; its readiness probe sees that some seconds later.
+const PROBED: jiff::SignedDuration = jiff::SignedDuration::from_mins(1);
+
+/// Why a member leaves whose volume is gone.
+pub const DATA_LOST: &str = "its data is lost";
 
 /// The number of voters that must agree.
 pub fn quorum(voters: usize) -> usize {

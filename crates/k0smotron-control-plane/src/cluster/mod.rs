@@ -9,6 +9,7 @@ pub mod certificates;
 pub mod decide;
 mod etcd;
 pub mod events;
+mod expiry;
 pub mod exposure;
 pub mod facts;
 pub mod inputs;
@@ -34,13 +35,14 @@ pub mod wanted;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use api::HostedCluster;
 use api::hosted::{DynamicConfigStatus, HostedClusterStatus, ServiceType};
+use api::{HostedCluster, JoinTokenRequest};
+use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{ConfigMap, Node, PersistentVolumeClaim, Pod, Secret, Service};
 use kube::ResourceExt as _;
 use kube::api::ApiResource;
-use reconcile::{Cache, Change, Condition, Context, Controller, Effect, Is, Key, Pass, Plan, Wakes};
+use reconcile::{Cache, Change, Condition, Context, Controller, Effect, Entry, Is, Key, Pass, Plan, Wakes};
 use workload::Children;
 
 use facts::{ClaimFact, ConfigMapFact, NodeFact, PodFact, SecretFact, ServiceFact, SetFact};
@@ -49,7 +51,18 @@ use observe::Observed;
 use own::Own;
 use references::References;
 
-pub use wanted::Options;
+pub use wanted::Operator;
+
+/// What the controller needs to know of its process.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// What enters decisions.
+    pub operator: Operator,
+    /// The children of this process.
+    pub children: Children,
+    /// Clusters whose passes may run at the same time.
+    pub concurrency: usize,
+}
 
 /// Runs the controller until the context stops.
 pub async fn run(context: Context, options: Options) {
@@ -62,7 +75,7 @@ pub async fn run(context: Context, options: Options) {
 /// The controller: its watches, and what a process may forget.
 pub struct Hosted {
     context: Context,
-    options: Options,
+    operator: Operator,
     services: Cache<ServiceFact>,
     config_maps: Cache<ConfigMapFact>,
     secrets: Cache<SecretFact>,
@@ -70,6 +83,7 @@ pub struct Hosted {
     pods: Cache<PodFact>,
     claims: Cache<ClaimFact>,
     nodes: Cache<NodeFact>,
+    requests: Cache<JoinTokenRequest>,
     children: Children,
     references: References,
     memory: Mutex<HashMap<Key, Memory>>,
@@ -82,6 +96,10 @@ struct Memory {
     pushed: Option<DynamicConfigStatus>,
     /// Why the last attempt failed, and whether it was refused for what it says.
     push_failed: Option<(bool, String)>,
+    /// When nothing of somebody else was found where our objects are made.
+    looked: Option<Timestamp>,
+    /// Looks at etcd that it did not answer, since the last that it did.
+    silent: u32,
     /// Unsuccessful looks at the child since the readiness of replicas changed.
     tries: (i32, u32),
 }
@@ -100,19 +118,19 @@ impl Hosted {
             pods: context.cache(kind::<Pod>(), WATCHED, facts::pod),
             claims: context.cache(kind::<PersistentVolumeClaim>(), WATCHED, facts::claim),
             nodes: context.cluster_cache(kind::<Node>(), "", facts::node),
-            children: Children::new(context, inside_a_pod()),
+            requests: context.typed(""),
+            children: options.children,
             references,
             memory: Mutex::default(),
             context: context.clone(),
-            options,
+            operator: options.operator,
         };
+        let expiry = Box::new(expiry::Expiry(controller.secrets.clone()));
+        context.metrics().with_registry(|registry| registry.register_collector(expiry));
         let exposed_on_nodes = {
             let primary = primary.clone();
             move |change: &Change<NodeFact>| {
-                let fact = |entry: &Option<Arc<reconcile::Entry<NodeFact>>>| {
-                    entry.as_ref().map(|entry| entry.fact.clone())
-                };
-                if fact(&change.before) == fact(&change.after) {
+                if !change.differs(|node| node.fact.clone()) {
                     return Vec::new();
                 }
                 let all = primary.all();
@@ -140,23 +158,16 @@ impl Hosted {
 }
 
 /// The cluster that a label names. An object whose facts did not change wakes nobody.
-fn labelled<F: PartialEq>(change: &Change<F>, label: &str) -> Vec<Key> {
-    if let (Some(before), Some(after)) = (&change.before, &change.after)
-        && before.fact == after.fact
-        && before.meta.labels == after.meta.labels
-        && before.meta.annotations == after.meta.annotations
-        && before.deleting() == after.deleting()
-    {
+fn labelled<F: PartialEq + Clone>(change: &Change<F>, label: &str) -> Vec<Key> {
+    let facts = |entry: &Entry<F>| {
+        let meta = &entry.meta;
+        (entry.fact.clone(), meta.labels.clone(), meta.annotations.clone(), entry.deleting())
+    };
+    if !change.differs(facts) {
         return Vec::new();
     }
-    let entry = change.after.as_ref().or(change.before.as_ref());
-    let name = entry.and_then(|entry| entry.label(label));
+    let name = change.entry().and_then(|entry| entry.label(label));
     name.map(|name| Key::new(&*change.key.namespace, name)).into_iter().collect()
-}
-
-/// Names of Services can be resolved in pods only.
-fn inside_a_pod() -> bool {
-    std::env::var_os("KUBERNETES_SERVICE_HOST").is_some()
 }
 
 impl Controller for Hosted {
@@ -165,7 +176,7 @@ impl Controller for Hosted {
     type Status = HostedClusterStatus;
     type Own = Own;
 
-    const NAME: &'static str = "hosted-cluster";
+    const NAME: &'static str = "cluster";
     const FINALIZER: Option<&'static str> = Some("k0smotron.io/finalizer");
     const FAILURE_CONDITION: Option<&'static str> = Some("Reconciled");
 

@@ -8,7 +8,7 @@ use workload::Reach;
 use super::facts::{ClaimFact, ConfigMapFact, NodeFact, PodFact, SecretFact, Seen, ServiceFact, SetFact};
 use super::labels::Origin;
 use super::membership::Live;
-use super::wanted::Options;
+use super::wanted::Operator;
 
 /// The SQL database's address, which is never seen here.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,6 +42,18 @@ pub struct Foreign {
     pub whose: String,
 }
 
+/// A join token request for this cluster.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Request {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// Its uid.
+    pub uid: String,
+}
+
 /// Every fact of a pass.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -49,7 +61,7 @@ pub struct Observed {
     /// The time.
     pub now: Timestamp,
     /// What the operator was told.
-    pub options: Options,
+    pub operator: Operator,
     /// The cluster's metadata.
     pub origin: Origin,
     /// Its generation.
@@ -80,12 +92,16 @@ pub struct Observed {
     pub claims: Vec<Seen<ClaimFact>>,
     /// Nodes of the hosting cluster, for Service type NodePort.
     pub nodes: Vec<Seen<NodeFact>>,
+    /// Join token requests that go with this cluster, while it goes.
+    pub requests: Vec<Request>,
     /// The SQL database.
     pub source: Source,
     /// Objects of others that stand in our way (H-7).
     pub foreign: Vec<Foreign>,
     /// What etcd said, if it was asked.
     pub members: Option<Reach<Live>>,
+    /// How often etcd was asked in vain, since it answered last.
+    pub silent: u32,
     /// What the child said, if it was asked.
     pub child: Option<Reach<ChildFacts>>,
     /// What this process last applied in the child.

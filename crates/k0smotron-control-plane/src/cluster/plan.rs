@@ -4,6 +4,7 @@ use kube::api::{ApiResource, DynamicObject, TypeMeta};
 use reconcile::{Effect, Event, Next, ObjectId, Plan, Said};
 use serde_json::json;
 
+use api::JoinTokenRequest;
 use api::hosted::HostedClusterStatus;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod, Secret, Service};
@@ -13,9 +14,9 @@ use super::decide::{self, Deletion, Going, Step};
 use super::events;
 use super::facts::{ClaimFact, Seen};
 use super::labels::{CLUSTER_UID, COMPONENT};
-use super::membership::Act;
+use super::membership::{self, Act};
 use super::objects::{control_plane, etcd, manifests, service};
-use super::observe::{Observed, count};
+use super::observe::{Observed, Request, count};
 use super::own::Own;
 use super::record::Record;
 use super::situation::{Situation, claims_of};
@@ -68,7 +69,7 @@ fn living(situation: &Situation<'_>) -> ClusterPlan {
         Step::RestartControlPlane(going) | Step::RestartEtcd(going) => {
             restart(&mut plan, seen, going);
         }
-        Step::Membership(act) => membership(&mut plan, situation, act),
+        Step::Membership(act) => change_membership(&mut plan, situation, act),
         Step::MoveLeader(pod) => {
             plan.effects = vec![Effect::Own(Own::MoveLeader(pod.clone()))];
             plan.next = plan.next.or_sooner(SOON);
@@ -86,6 +87,7 @@ fn living(situation: &Situation<'_>) -> ClusterPlan {
         Step::Settled => plan.effects = declare(situation, None),
         Step::Delete(_) | Step::Reject(_) | Step::Refuse(..) => {}
     }
+    plan.said.events.extend(events::of_pruned(&plan.effects, plan.disruptive));
     if seen.child.as_ref().is_some_and(|child| child.yes().is_none()) {
         plan.next = plan.next.or_sooner(CHILD_AGAIN);
     }
@@ -213,8 +215,10 @@ fn label(seen: &Observed, claim: &Seen<ClaimFact>) -> DynamicObject {
 fn prune(situation: &Situation<'_>) -> Vec<Effect<Own>> {
     let (seen, wanted) = (situation.seen, &situation.wanted);
     let mut effects = Vec::new();
-    let rolled_out =
-        situation.control_plane_applied() && seen.pods.iter().all(|pod| pod.fact.ready_since.is_some());
+    // While a pod is being replaced there may be none that is not Ready.
+    let rolled_out = situation.control_plane_applied()
+        && seen.ready() >= wanted.spec.effective_replicas()
+        && seen.pods.iter().all(|pod| pod.fact.ready_since.is_some());
     if rolled_out {
         let in_use = |name: &str| {
             situation.config_secret.as_deref() == Some(name)
@@ -267,13 +271,18 @@ fn remove<K: kube::Resource<DynamicType = ()>>(seen: &Observed, name: &str, uid:
     Effect::Delete { what, uid: uid.to_owned() }
 }
 
+fn remove_request(request: &Request) -> Effect<Own> {
+    let what = ObjectId::of::<JoinTokenRequest>(&request.namespace, &request.name);
+    Effect::Delete { what, uid: request.uid.clone() }
+}
+
 fn restart(plan: &mut ClusterPlan, seen: &Observed, going: &Going) {
     plan.effects = vec![remove::<Pod>(seen, &going.name, &going.uid)];
     plan.disruptive = true;
     plan.said.events.push(Event::acted("RestartingPod", format!("{} restarts: {}", going.name, going.why)));
 }
 
-fn membership(plan: &mut ClusterPlan, situation: &Situation<'_>, act: &Act) {
+fn change_membership(plan: &mut ClusterPlan, situation: &Situation<'_>, act: &Act) {
     let seen = situation.seen;
     plan.next = plan.next.or_sooner(SOON);
     let prefix = "etcd-data-";
@@ -293,6 +302,13 @@ fn membership(plan: &mut ClusterPlan, situation: &Situation<'_>, act: &Act) {
         Act::Remove(member, why) => {
             plan.effects = vec![Effect::Own(Own::Remove(member.id.clone()))];
             plan.disruptive = true;
+            if *why == membership::DATA_LOST {
+                let words = format!(
+                    "{} lost its data; it is removed, and joins anew with an empty volume",
+                    member.name
+                );
+                plan.said.events.push(Event::warned("MemberLost", words));
+            }
             plan.said
                 .events
                 .push(Event::acted("MemberRemoved", format!("{} leaves etcd: {why}", member.name)));
@@ -330,14 +346,15 @@ fn delete(seen: &Observed, deletion: &Deletion) -> ClusterPlan {
             .map(|set| remove::<StatefulSet>(seen, &set.name, &set.uid))
             .collect()
     };
-    let (words, effects) = match deletion {
+    let (words, last) = match deletion {
         Deletion::ControlPlane => ("the control plane's pods go", set(&seen.control_plane)),
         Deletion::Etcd => ("etcd's pods go", set(&seen.etcd)),
         Deletion::Release => ("everything else goes with this object", vec![Effect::Release]),
         Deletion::Gone => ("others still hold this object", Vec::new()),
     };
     let mut plan = Plan::nothing("Delete", words);
-    plan.effects = effects;
+    // Requests go first, and are not waited for: their tokens end with the child.
+    plan.effects = seen.requests.iter().map(remove_request).chain(last).collect();
     (plan.status, plan.conditions) = status::of_deleted(seen, words);
     if *deletion == Deletion::Release {
         let kept = kept_claims(seen);

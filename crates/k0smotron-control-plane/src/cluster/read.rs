@@ -1,9 +1,9 @@
 //! The reads of a pass. Caches answer nearly all; live reads are made only for what is about to be created, for
 //! Secrets without our label, and for etcd and the child while something changes there.
 
-use api::HostedCluster;
 use api::defaults::KineSource;
 use api::hosted::{CertificateType, StorageType};
+use api::{HostedCluster, JoinTokenRequest};
 use k8s_openapi::api::core::v1::Secret;
 use kube::core::PartialObjectMeta;
 use kube::{Api, Resource, ResourceExt as _};
@@ -14,12 +14,12 @@ use super::Hosted;
 use super::certificates::LEAVES;
 use super::etcd::{Connection, Identity, Target};
 use super::facts::{Seen, secret_fact};
-use super::labels::Origin;
+use super::labels::{CLUSTER_UID, Origin};
 use super::membership::Live;
 use super::names::Names;
 use super::objects::config::dynamic_part;
 use super::objects::etcd::domain;
-use super::observe::{ChildFacts, Foreign, Observed, Source};
+use super::observe::{ChildFacts, Foreign, Observed, Request, Source};
 use super::situation::{membership_view, needs_kubelets};
 use super::wanted::{Running, Wanted};
 
@@ -27,6 +27,10 @@ use super::wanted::{Running, Wanted};
 const SOURCE_KEY: &str = "K0SMOTRON_KINE_DATASOURCE_URL";
 /// Looks at a silent child, until the readiness of replicas changes: nothing depends on it (section 7).
 const CHILD_TRIES: u32 = 5;
+
+/// For so long it is believed that no object of somebody else stands where ours are about to be made: the passes of
+/// one creation follow each other within this time.
+const LOOKED: jiff::SignedDuration = jiff::SignedDuration::from_secs(5);
 
 impl Hosted {
     pub(super) async fn read(&self, pass: &Pass<HostedCluster>) -> anyhow::Result<Observed> {
@@ -43,7 +47,7 @@ impl Hosted {
         let set = |name: String| async move { pass.get_here(&self.sets, &name).await };
         let mut seen = Observed {
             now: pass.now,
-            options: self.options.clone(),
+            operator: self.operator.clone(),
             generation: object.meta().generation,
             deleting: object.meta().deletion_timestamp.is_some(),
             held: object
@@ -75,6 +79,7 @@ impl Hosted {
             let mine = |set: &Seen<_>| set.controller.as_ref() == Some(&seen.origin.uid);
             seen.control_plane = seen.control_plane.take().filter(|set| mine(set));
             seen.etcd = seen.etcd.take().filter(|set| mine(set));
+            seen.requests = self.requests_of(&seen.origin.uid);
             return Ok(seen);
         }
         if seen.spec.service_type() == api::hosted::ServiceType::NodePort {
@@ -82,9 +87,25 @@ impl Hosted {
         }
         self.read_named(&mut seen, &names, &pass.key).await?;
         self.read_strangers(pass, &mut seen, &names).await?;
-        self.read_members(&mut seen).await?;
+        self.read_members(&mut seen, &pass.key).await?;
         self.read_child(&mut seen, &pass.key).await?;
         Ok(seen)
+    }
+
+    /// Join token requests that belong to a cluster, in whichever namespace (H-47).
+    fn requests_of(&self, uid: &str) -> Vec<Request> {
+        let belongs = |entry: &&std::sync::Arc<Entry<JoinTokenRequest>>| {
+            let owners = entry.meta.owner_references.iter().flatten();
+            !entry.deleting()
+                && (entry.label(CLUSTER_UID) == Some(uid) || owners.into_iter().any(|owner| owner.uid == uid))
+        };
+        let all = self.requests.all();
+        let request = |entry: &std::sync::Arc<Entry<JoinTokenRequest>>| Request {
+            namespace: entry.key().namespace,
+            name: entry.name().to_owned(),
+            uid: entry.uid().to_owned(),
+        };
+        all.iter().filter(belongs).map(request).collect()
     }
 
     /// Secrets that the user names, or put in place without our label; and the SQL database's address.
@@ -105,7 +126,8 @@ impl Hosted {
             .take(if etcd { purposes.len() } else { 3 })
             .map(|purpose| seen.spec.certificate_secret(&key.name, purpose))
             .collect();
-        wanted.push(names.secret("kubeconfig"));
+        // Nobody asks for the kubeconfig before it can be written.
+        wanted.extend((seen.ready() > 0).then(|| names.secret("kubeconfig")));
         let mut followed = Vec::new();
         for name in wanted {
             if seen.secret(&name).is_some() {
@@ -156,6 +178,8 @@ impl Hosted {
                 *set = None;
             }
         }
+        let looked = self.remember(&pass.key, |memory| memory.looked);
+        let ask = looked.is_none_or(|at| pass.now.duration_since(at) > LOOKED);
         let etcd = seen.spec.storage_type() == StorageType::Etcd;
         let mut services = vec![names.service(seen.spec.service_type())];
         let mut maps = vec![names.config(), names.telemetry(), names.endpoint()];
@@ -164,16 +188,19 @@ impl Hosted {
             maps.push(names.etcd_members());
         }
         for name in services {
-            self.look(pass, &self.services, &name, "Service", &mut foreign).await?;
+            self.look(pass, ask, &self.services, &name, &mut foreign).await?;
         }
         for name in maps {
-            self.look(pass, &self.config_maps, &name, "ConfigMap", &mut foreign).await?;
+            self.look(pass, ask, &self.config_maps, &name, &mut foreign).await?;
         }
         let sets = [Some(names.control_plane()), etcd.then(|| names.etcd())];
         for name in sets.into_iter().flatten() {
-            self.look(pass, &self.sets, &name, "StatefulSet", &mut foreign).await?;
+            self.look(pass, ask, &self.sets, &name, &mut foreign).await?;
         }
         foreign.dedup();
+        if ask && foreign.is_empty() {
+            self.remember(&pass.key, |memory| memory.looked = Some(pass.now));
+        }
         seen.foreign = foreign;
         Ok(())
     }
@@ -181,14 +208,18 @@ impl Hosted {
     async fn look<F: Clone + Send + Sync + 'static>(
         &self,
         pass: &Pass<HostedCluster>,
+        ask: bool,
         cache: &Cache<F>,
         name: &str,
-        kind: &str,
         foreign: &mut Vec<Foreign>,
     ) -> anyhow::Result<()> {
         let uid = pass.object.uid().unwrap_or_default();
+        let kind = &cache.resource().kind;
         if let Some(entry) = pass.get_here(cache, name).await? {
             foreign.extend(stranger(&Seen::of(&entry), &uid, &pass.key.name, kind));
+            return Ok(());
+        }
+        if !ask {
             return Ok(());
         }
         // Not selected by our watch: it does not exist, or it is not ours.
@@ -211,8 +242,8 @@ impl Hosted {
     }
 
     /// Etcd is asked only while its membership changes or a member is about to restart (9.4).
-    async fn read_members(&self, seen: &mut Observed) -> anyhow::Result<()> {
-        let Ok(wanted) = Wanted::of(seen.origin.clone(), &seen.spec, &Running::default(), &seen.options)
+    async fn read_members(&self, seen: &mut Observed, key: &Key) -> anyhow::Result<()> {
+        let Ok(wanted) = Wanted::of(seen.origin.clone(), &seen.spec, &Running::default(), &seen.operator)
         else {
             return Ok(());
         };
@@ -228,6 +259,11 @@ impl Hosted {
             return Ok(());
         }
         let members = self.ask_members(seen, &wanted).await?;
+        let answered = members.yes().is_some();
+        seen.silent = self.remember(key, |memory| {
+            memory.silent = if answered { 0 } else { memory.silent.saturating_add(1) };
+            memory.silent
+        });
         seen.members = Some(members);
         Ok(())
     }
@@ -280,7 +316,7 @@ impl Hosted {
         let image = seen.control_plane.as_ref().and_then(|set| set.fact.image());
         let running =
             Running { image: image.as_deref(), etcd_image: None, version: seen.status.version.as_deref() };
-        let Ok(wanted) = Wanted::of(seen.origin.clone(), &seen.spec, &running, &seen.options) else {
+        let Ok(wanted) = Wanted::of(seen.origin.clone(), &seen.spec, &running, &seen.operator) else {
             return Ok(());
         };
         let known = super::decide::known_config(seen);

@@ -10,6 +10,8 @@ use super::facts::{PodFact, Seen, SetFact};
 const SETTLED: SignedDuration = SignedDuration::from_secs(5);
 /// H-12: k0s issues its leaf certificates for a year at each start.
 const RESTART_DUE: SignedDuration = SignedDuration::from_hours(305 * 24);
+/// H-12: so long before, people are told.
+const TOLD_BEFORE: SignedDuration = SignedDuration::from_hours(14 * 24);
 /// H-12: from here on a quorum of etcd is enough.
 pub const RESTART_AT_LATEST: SignedDuration = SignedDuration::from_hours(350 * 24);
 
@@ -152,9 +154,23 @@ impl View<'_> {
         self.expires && due_at(pod, after).is_some_and(|at| at <= self.now)
     }
 
-    /// The next moment at which a timer must look: a pod's certificates are due, or its patience ends.
+    /// The pod that restarts next because its certificates end, in words, fourteen days before.
+    pub fn due_soon(&self) -> Option<String> {
+        let soon = |pod: &&&Seen<PodFact>| self.due(pod, RESTART_DUE - TOLD_BEFORE);
+        let pod = self.pods.iter().filter(soon).min_by_key(|pod| pod.fact.running_since)?;
+        let at = due_at(pod, RESTART_DUE)?;
+        Some(format!("{} restarts on {}, before its certificates end", pod.name, at.strftime("%F")))
+    }
+
+    /// The next moment at which a timer must look: a pod's certificates are due or people must be told, or its
+    /// patience ends.
     pub fn timer(&self) -> Option<Timestamp> {
-        let due = self.pods.iter().filter(|_| self.expires).filter_map(|pod| due_at(pod, RESTART_DUE));
+        let told = |pod: &&Seen<PodFact>| due_at(pod, RESTART_DUE - TOLD_BEFORE).filter(|at| *at > self.now);
+        let due = self
+            .pods
+            .iter()
+            .filter(|_| self.expires)
+            .filter_map(|pod| told(pod).or_else(|| due_at(pod, RESTART_DUE)));
         let waiting = self.pods.iter().filter(|pod| pod.fact.ready_since.is_none());
         let late = waiting.filter_map(|pod| self.deadline_of(pod)).filter(|at| *at > self.now);
         due.chain(late).min()

@@ -2,6 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 use k0s::{UpgradeBlocked, UpgradeFacts, Version};
+use serde_json::{Value, json};
 
 use super::certificates::{self, Certificates, KubeconfigState};
 use super::exposure::{Endpoint, Exposure, exposure, kubeconfig_server};
@@ -13,7 +14,7 @@ use super::objects::{self, config::Discovered};
 use super::observe::{Observed, Source, count};
 use super::record::Record;
 use super::rollout;
-use super::template::{self, AUTHORITIES, INPUTS, Making, Template};
+use super::template::{self, AUTHORITIES, INPUTS, Making, NETWORK, Template};
 use super::wanted::{Fault, Running, Wanted};
 
 /// What an observation of a living cluster means.
@@ -56,7 +57,11 @@ impl<'a> Situation<'a> {
             etcd_image: etcd_image.as_deref(),
             version: seen.status.version.as_deref(),
         };
-        let wanted = Wanted::of(seen.origin.clone(), &seen.spec, &running, &seen.options)?;
+        let wanted = Wanted::of(seen.origin.clone(), &seen.spec, &running, &seen.operator)?;
+        let refused = changed_network(seen, &wanted);
+        if !refused.is_empty() {
+            return Err(refused);
+        }
         let service = seen
             .service(&wanted.service_name())
             .filter(|service| !service.deleting && !service.fact.cluster_ips.is_empty());
@@ -145,6 +150,7 @@ impl<'a> Situation<'a> {
                     inputs: inputs::control_plane(&self.wanted, self.source()),
                     endpoint: discovered.digest(),
                     authorities: authorities.clone(),
+                    network: Some(self.wanted.config.network().to_string()),
                     body: objects::control_plane::template(&self.wanted, &discovered, &name),
                     held,
                 };
@@ -164,6 +170,7 @@ impl<'a> Situation<'a> {
                 inputs: inputs::etcd(&self.wanted),
                 endpoint: String::new(),
                 authorities,
+                network: None,
                 body: objects::etcd::template(&self.wanted),
                 held,
             };
@@ -198,6 +205,7 @@ impl<'a> Situation<'a> {
                 SignedDuration::from_secs(i64::from(self.wanted.spec.etcd_scale_down_delay_seconds()));
             self.sooner(since.checked_add(delay).ok().filter(|at| *at > self.seen.now));
         }
+        self.sooner(view.probed());
         self.membership = Some(view);
     }
 
@@ -241,6 +249,19 @@ impl<'a> Situation<'a> {
         let (Some(live), Some(template)) = (&self.seen.control_plane, &self.template) else { return false };
         !template.is_new && live.annotation(INPUTS) == template.annotations.get(INPUTS).map(String::as_str)
     }
+}
+
+/// Changes of the network that k0s does not survive (5.2). A control plane that was made by a release that did not
+/// write its network down is not judged.
+fn changed_network(seen: &Observed, wanted: &Wanted<'_>) -> Vec<Fault> {
+    let made_with = seen.control_plane.as_ref().and_then(|set| set.annotation(NETWORK));
+    let made_with = made_with.and_then(|text| serde_json::from_str::<Value>(text).ok());
+    let Some(made_with) = made_with.map(|network| json!({"spec": {"network": network}})) else {
+        return Vec::new();
+    };
+    let Ok(made_with) = k0s::ClusterConfig::from_user(Some(&made_with)) else { return Vec::new() };
+    let faults = k0s::changes_refused(&made_with, &wanted.config);
+    faults.into_iter().map(|fault| Fault::new(format!("spec.k0sConfig.{}", fault.path), fault.why)).collect()
 }
 
 /// Claims of one StatefulSet, by the name of its claim template.

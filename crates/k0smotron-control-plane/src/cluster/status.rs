@@ -156,7 +156,8 @@ fn certificates(situation: &Situation<'_>) -> Condition {
     match &situation.certificates.trouble {
         Some(trouble) => Condition::new(type_, Is::False, trouble.reason, trouble.words.clone()),
         None if situation.certificates.digest.is_some() && situation.certificates.missing.is_empty() => {
-            Condition::new(type_, Is::True, "Created", "")
+            let words = situation.certificates.ending.clone().unwrap_or_default();
+            Condition::new(type_, Is::True, "Created", words)
         }
         None => Condition::new(type_, Is::False, "Creating", "authorities are being generated"),
     }
@@ -202,15 +203,16 @@ fn up_to_date(situation: &Situation<'_>) -> Condition {
     }
     let (pods, etcd_pods): (Vec<_>, Vec<_>) =
         (situation.seen.pods.iter().collect(), situation.seen.etcd_pods.iter().collect());
-    let stalled = [situation.control_plane_rollout(&pods), situation.etcd_rollout(&etcd_pods)];
-    if let Some(words) = stalled.iter().flatten().find_map(super::rollout::View::stalled) {
+    let rollouts = [situation.control_plane_rollout(&pods), situation.etcd_rollout(&etcd_pods)];
+    if let Some(words) = rollouts.iter().flatten().find_map(super::rollout::View::stalled) {
         return Condition::new(type_, Is::False, "RolloutStalled", words);
     }
     let wanted = situation.wanted.spec.effective_replicas();
     let (now, all) = (updated(situation), count(pods.len()));
     let etcd_waits = situation.etcd_rollout(&etcd_pods).is_some_and(|view| view.next() != Restart::Nothing);
     if now == wanted && all == wanted && !etcd_waits {
-        return Condition::new(type_, Is::True, "AllReplicasUpToDate", "");
+        let due = rollouts.iter().flatten().find_map(super::rollout::View::due_soon);
+        return Condition::new(type_, Is::True, "AllReplicasUpToDate", due.unwrap_or_default());
     }
     Condition::new(
         type_,
@@ -218,6 +220,11 @@ fn up_to_date(situation: &Situation<'_>) -> Condition {
         "NotAllReplicasUpToDate",
         format!("{now} of {wanted} replicas run the wanted revision"),
     )
+}
+
+/// Whether this reason of a condition was told last.
+fn told(situation: &Situation<'_>, type_: &str, reason: &str) -> bool {
+    situation.seen.status.conditions.iter().any(|told| told.type_ == type_ && told.reason == reason)
 }
 
 fn etcd_healthy(situation: &Situation<'_>) -> Condition {
@@ -243,6 +250,10 @@ fn etcd_healthy(situation: &Situation<'_>) -> Condition {
             "Scaling",
             format!("{healthy} of {all} first members are Ready"),
         );
+    }
+    if !down.is_empty() && view.is_about_to_be_ready(&down) && told(situation, type_, "Scaling") {
+        let words = format!("{} votes, and is about to be Ready", down.join(", "));
+        return Condition::new(type_, Is::False, "Scaling", words);
     }
     if healthy < quorum(all) {
         let words = format!(

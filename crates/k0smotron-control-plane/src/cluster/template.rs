@@ -20,6 +20,8 @@ pub const AUTHORITIES: &str = "k0smotron.io/authorities";
 pub const ENDPOINT: &str = "k0smotron.io/template-endpoint";
 /// Annotation: digest of the template as it was built, by which another release knows that it would build another.
 pub const RENDERED: &str = "k0smotron.io/template-rendered";
+/// Annotation: what k0s cannot change later, as it was when the control plane was made (5.2).
+pub const NETWORK: &str = "k0smotron.io/network";
 /// The version of how we build templates.
 const OUR_LAYOUT: &str = "1";
 
@@ -43,6 +45,8 @@ pub struct Making {
     pub endpoint: String,
     /// Digest of the authorities' certificates.
     pub authorities: String,
+    /// The network of the control plane; etcd has none.
+    pub network: Option<String>,
     /// The template.
     pub body: Value,
     /// Why no new template may be made; the one that runs stays.
@@ -51,8 +55,18 @@ pub struct Making {
 
 /// The template to use; `None`: there is none yet and none may be made.
 pub fn choose(live: Option<&Seen<SetFact>>, making: Making) -> Option<Template> {
-    let Making { inputs, endpoint, authorities, body, held } = making;
+    let Making { inputs, endpoint, authorities, network, body, held } = making;
     let rendered = digest(&body);
+    let written = [
+        (INPUTS, Some(&*inputs)),
+        (LAYOUT, Some(OUR_LAYOUT)),
+        (AUTHORITIES, Some(&*authorities)),
+        (ENDPOINT, Some(&*endpoint)),
+        (RENDERED, Some(&*rendered)),
+        (NETWORK, network.as_deref()),
+    ];
+    let annotations: BTreeMap<_, _> =
+        written.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?.to_owned()))).collect();
     let is = |live: &Seen<SetFact>, key: &str, value: &str| live.annotation(key) == Some(value);
     if let Some(live) = live {
         let same = is(live, INPUTS, &inputs) && is(live, ENDPOINT, &endpoint);
@@ -63,26 +77,9 @@ pub fn choose(live: Option<&Seen<SetFact>>, making: Making) -> Option<Template> 
                 is_new: false,
             });
         }
-        let annotations = annotations(&inputs, &endpoint, &authorities, &rendered);
         return Some(Template { body, annotations, is_new: !same });
     }
-    (!held).then(|| Template {
-        body,
-        annotations: annotations(&inputs, &endpoint, &authorities, &rendered),
-        is_new: true,
-    })
-}
-
-fn annotations(inputs: &str, endpoint: &str, authorities: &str, rendered: &str) -> BTreeMap<String, String> {
-    [
-        (INPUTS, inputs),
-        (LAYOUT, OUR_LAYOUT),
-        (AUTHORITIES, authorities),
-        (ENDPOINT, endpoint),
-        (RENDERED, rendered),
-    ]
-    .map(|(key, value)| (key.to_owned(), value.to_owned()))
-    .into()
+    (!held).then_some(Template { body, annotations, is_new: true })
 }
 
 #[cfg(test)]
@@ -95,6 +92,7 @@ mod tests {
             inputs: inputs.into(),
             endpoint: endpoint.into(),
             authorities: "a".into(),
+            network: None,
             body: body.clone(),
             held: false,
         }

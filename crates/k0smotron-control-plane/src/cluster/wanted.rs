@@ -15,34 +15,29 @@ use super::quantity;
 /// What the operator brings into the decision about a cluster.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(default)]
-pub struct Options {
+pub struct Operator {
     /// Domain of the hosting cluster.
     pub cluster_domain: String,
     /// Replaces the registry of default images, for new objects.
     pub image_registry: Option<String>,
     /// The version of a new cluster that names none.
     pub default_version: String,
-    /// Clusters whose passes may run at the same time.
-    pub concurrency: usize,
 }
 
 /// The newest version that this release was tested with.
 const TESTED_VERSION: &str = "v1.36.3+k0s.2";
-/// A pass is mostly waiting for the API server; more would only queue there.
-const CONCURRENCY: usize = 16;
 
-impl Default for Options {
+impl Default for Operator {
     fn default() -> Self {
         Self {
             cluster_domain: "cluster.local".to_owned(),
             image_registry: None,
             default_version: TESTED_VERSION.to_owned(),
-            concurrency: CONCURRENCY,
         }
     }
 }
 
-impl Options {
+impl Operator {
     /// A default image in the registry that the operator was told to use.
     fn image(&self, image: &str) -> String {
         match (&self.image_registry, image.split_once('/')) {
@@ -144,14 +139,14 @@ impl<'a> Wanted<'a> {
         origin: Origin,
         spec: &'a HostedControlPlaneSpec,
         running: &Running<'_>,
-        options: &Options,
+        operator: &Operator,
     ) -> Result<Self, Vec<Fault>> {
         let mut faults = Vec::new();
         let names = Names::new(&origin.name);
-        let (image, version) = image(spec, running, options, &mut faults);
+        let (image, version) = image(spec, running, operator, &mut faults);
         let etcd_image = match (spec.own_etcd_image(), running.etcd_image) {
             (Some(image), _) | (None, Some(image)) => image.to_owned(),
-            (None, None) => options.image(ETCD_IMAGE),
+            (None, None) => operator.image(ETCD_IMAGE),
         };
         let flags = k0s::controller_flags(&spec.control_plane_flags, &[])
             .map_err(|fault| faults.push(Fault::new("spec.controlPlaneFlags", fault.to_string())))
@@ -170,7 +165,7 @@ impl<'a> Wanted<'a> {
             ));
         }
         let Some(config) = config.filter(|_| faults.is_empty()) else { return Err(faults) };
-        let domain = options.cluster_domain.clone();
+        let domain = operator.cluster_domain.clone();
         Ok(Self {
             origin,
             names,
@@ -241,12 +236,12 @@ impl<'a> Wanted<'a> {
 fn image(
     spec: &HostedControlPlaneSpec,
     running: &Running<'_>,
-    options: &Options,
+    operator: &Operator,
     faults: &mut Vec<Fault>,
 ) -> (String, Version) {
     let runs = running.image.and_then(|image| image.rsplit_once(':'));
     let written = spec.wanted_version();
-    let text = written.or(runs.map(|(_, tag)| tag)).or(running.version).unwrap_or(&options.default_version);
+    let text = written.or(runs.map(|(_, tag)| tag)).or(running.version).unwrap_or(&operator.default_version);
     let version = text.parse().unwrap_or_else(|fault: k0s::VersionFault| {
         faults.push(Fault::new("spec.version", fault.to_string()));
         Version::new(0, 0, 0, None)
@@ -254,7 +249,7 @@ fn image(
     let repository = match (spec.own_image(), runs) {
         (Some(own), _) => own.to_owned(),
         (None, Some((repository, _))) => repository.to_owned(),
-        (None, None) => options.image(K0S_IMAGE),
+        (None, None) => operator.image(K0S_IMAGE),
     };
     (format!("{repository}:{}", k0s::image_tag(text)), version)
 }

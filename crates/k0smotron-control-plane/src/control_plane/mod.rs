@@ -120,7 +120,7 @@ fn is_control_plane(machine: DynamicObject) -> anyhow::Result<bool> {
 
 /// The control planes that own a `k0smotron.io` Cluster: a plain owner, not its controller.
 fn owners(change: &Change<HostedCluster>) -> Vec<Key> {
-    let Some(entry) = change.after.as_ref().or(change.before.as_ref()) else { return Vec::new() };
+    let Some(entry) = change.entry() else { return Vec::new() };
     let ours = entry.meta.owner_references.iter().flatten().filter(|owner| owner.kind == KIND);
     ours.map(|owner| Key::new(&*change.key.namespace, &*owner.name)).collect()
 }

@@ -50,7 +50,8 @@ fn versions(seen: &Observed, hosted: Option<&HostedClusterStatus>) -> Vec<Versio
     let lowest = in_notation(lowest, wanted.unwrap_or(lowest));
     let mut versions = vec![];
     match wanted {
-        Some(wanted) if wanted != lowest && updated > 0 => {
+        // All of them updated, and yet a lower version runs: that count was made before this version was wanted.
+        Some(wanted) if wanted != lowest && updated > 0 && updated < replicas => {
             versions.push(VersionCount { version: lowest, replicas: replicas - updated });
             versions.push(VersionCount { version: wanted.to_owned(), replicas: updated });
         }

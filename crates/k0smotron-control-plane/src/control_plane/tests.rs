@@ -169,6 +169,17 @@ fn versions_are_told_oldest_first_while_replicas_roll() {
     assert_eq!(told, [("v1.36.3+k0s", 2), ("v1.36.4+k0s", 1)]);
 }
 
+/// K-18: core upgrades the workers as soon as it reads the new version here.
+#[test]
+fn k_18_a_version_that_has_just_been_asked_for_is_not_told_before_it_runs() {
+    let mut seen = serving();
+    seen.spec.version = Some("v1.36.4+k0s".into());
+    let status = plan(&seen).status.unwrap();
+    assert_eq!(status.version.as_deref(), Some("v1.36.3+k0s"), "the counts are those of the former version");
+    let told: Vec<_> = status.versions.iter().map(|count| (count.version.as_str(), count.replicas)).collect();
+    assert_eq!(told, [("v1.36.3+k0s", 1)]);
+}
+
 #[test]
 fn h_57_deletion_waits_for_workers_then_for_the_hosted_cluster_then_lets_go() {
     let mut seen = serving();

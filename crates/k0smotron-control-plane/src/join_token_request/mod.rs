@@ -104,10 +104,7 @@ pub async fn run(context: Context, options: Options) {
 /// A hosted control plane changed in what matters here: the requests for it.
 fn with_cluster(requests: Cache<JoinTokenRequest>) -> impl Fn(&Change<HostedCluster>) -> Vec<Key> {
     move |change| {
-        let facts = |entry: &Option<Arc<reconcile::Entry<HostedCluster>>>| {
-            entry.as_ref().map(|entry| observe::seen(entry))
-        };
-        if facts(&change.before) == facts(&change.after) {
+        if !change.differs(observe::seen) {
             return Vec::new();
         }
         of_cluster(&requests, &change.key)

@@ -7,19 +7,29 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Secret};
+use kube::ResourceExt;
 use kube::api::{Api, DeleteParams, ListParams};
-use kube::{Client, ResourceExt};
 use testbed::tools::{self, Tool};
 
-use crate::stage::{NAMESPACE, say};
+use crate::stage::{Stage, say};
+
+/// A member that is Ready is asked again after this time; the kubelet would let pass more.
+const PROBE_PERIOD: Duration = Duration::from_secs(2);
+/// The networks of the clusters of this process: 127.N.0.0/16, and the next ones.
+static NETWORK: AtomicU8 = AtomicU8::new(8);
 
 /// The members of one cluster.
 pub struct Etcds {
-    client: Client,
+    pods: Api<Pod>,
+    claims: Api<PersistentVolumeClaim>,
+    secrets: Api<Secret>,
+    maps: Api<ConfigMap>,
+    network: u8,
     dir: PathBuf,
     cluster: String,
     running: HashMap<String, Running>,
@@ -31,6 +41,7 @@ struct Running {
     pod: String,
     child: Child,
     ready: Option<bool>,
+    probed: Option<Instant>,
 }
 
 impl Drop for Etcds {
@@ -43,21 +54,32 @@ impl Drop for Etcds {
 }
 
 impl Etcds {
-    pub fn of(client: Client, dir: &Path, cluster: &str) -> Result<Self> {
-        let dir = dir.join("etcds");
+    pub fn of(stage: &Stage, cluster: &str) -> Result<Self> {
+        let dir = stage.server.dir().join("etcds").join(stage.namespace());
+        let network = NETWORK.fetch_add(1, Ordering::Relaxed);
         fs::create_dir_all(&dir)?;
         let set = format!("kmc-{cluster}-etcd");
         let mut hosts = "127.0.0.1 localhost\n".to_owned();
         for ordinal in 0..7 {
-            writeln!(hosts, "{} {set}-{ordinal}.{set}", address(ordinal))?;
+            writeln!(hosts, "{} {set}-{ordinal}.{set}", address(network, ordinal))?;
         }
         fs::write(dir.join("hosts"), hosts)?;
-        Ok(Self { client, dir, cluster: cluster.to_owned(), running: HashMap::new(), held: Vec::new() })
+        Ok(Self {
+            pods: stage.api(),
+            claims: stage.api(),
+            secrets: stage.api(),
+            maps: stage.api(),
+            network,
+            dir,
+            cluster: cluster.to_owned(),
+            running: HashMap::new(),
+            held: Vec::new(),
+        })
     }
 
     /// One look at the pods: starts, stops, and says who is Ready.
     pub async fn look(&mut self) -> Result<()> {
-        let pods: Api<Pod> = Api::namespaced(self.client.clone(), NAMESPACE);
+        let pods = self.pods.clone();
         let all = pods
             .list(&ListParams::default().labels(&format!("cluster={},component=etcd", self.cluster)))
             .await?;
@@ -79,31 +101,38 @@ impl Etcds {
                 continue;
             }
             if self.held.contains(&name) {
-                say(&pods, &name, "etcd", &address(ordinal(&name)), false).await?;
+                say(&pods, &name, "etcd", &self.address(&name), false).await?;
                 continue;
             }
             if !self.running.contains_key(&uid) {
                 if let Some(child) = self.start(&pod, &name).await? {
-                    self.running.insert(uid.clone(), Running { pod: name.clone(), child, ready: None });
+                    self.running
+                        .insert(uid.clone(), Running { pod: name.clone(), child, ready: None, probed: None });
                 }
                 continue;
             }
-            let ready = self.healthy(&name);
             let running = self.running.get_mut(&uid).context("just seen")?;
             if running.child.try_wait()?.is_some() {
                 // The kubelet would start the container again.
                 self.running.remove(&uid);
                 continue;
             }
-            if running.ready != Some(ready) {
-                say(&pods, &name, "etcd", &address(ordinal(&name)), ready).await?;
-                running.ready = Some(ready);
+            let fresh = running.probed.is_some_and(|at| at.elapsed() < PROBE_PERIOD);
+            if running.ready == Some(true) && fresh {
+                continue;
+            }
+            let ready = self.healthy(&name).await;
+            let ip = self.address(&name);
+            let running = self.running.get_mut(&uid).context("just seen")?;
+            running.probed = Some(Instant::now());
+            if running.ready.replace(ready) != Some(ready) {
+                say(&pods, &name, "etcd", &ip, ready).await?;
             }
         }
         Ok(())
     }
 
-    fn logs(&self) -> String {
+    pub fn logs(&self) -> String {
         let mut all = String::new();
         for entry in fs::read_dir(&self.dir).into_iter().flatten().flatten() {
             let text = fs::read_to_string(entry.path().join("log")).unwrap_or_default();
@@ -122,8 +151,7 @@ impl Etcds {
 
     /// Starts the pod's own command, once its volumes can be filled.
     async fn start(&self, pod: &Pod, name: &str) -> Result<Option<Child>> {
-        let claims: Api<PersistentVolumeClaim> = Api::namespaced(self.client.clone(), NAMESPACE);
-        let Some(claim) = claims.get_opt(&format!("etcd-data-{name}")).await? else { return Ok(None) };
+        let Some(claim) = self.claims.get_opt(&format!("etcd-data-{name}")).await? else { return Ok(None) };
         if claim.metadata.deletion_timestamp.is_some() {
             return Ok(None);
         }
@@ -133,7 +161,6 @@ impl Etcds {
         for below in ["pki", "members"] {
             fs::create_dir_all(home.join(below))?;
         }
-        let secrets: Api<Secret> = Api::namespaced(self.client.clone(), NAMESPACE);
         let one = &self.cluster;
         for (secret, key, file) in [
             (format!("{one}-etcd"), "tls.crt", "ca.crt"),
@@ -142,11 +169,11 @@ impl Etcds {
             (format!("{one}-etcd-peer"), "tls.crt", "peer.crt"),
             (format!("{one}-etcd-peer"), "tls.key", "peer.key"),
         ] {
-            let Some(secret) = secrets.get_opt(&secret).await? else { return Ok(None) };
+            let Some(secret) = self.secrets.get_opt(&secret).await? else { return Ok(None) };
             fs::write(home.join("pki").join(file), &secret.data.context("an empty Secret")?[key].0)?;
         }
-        let maps: Api<ConfigMap> = Api::namespaced(self.client.clone(), NAMESPACE);
-        for (key, text) in maps
+        for (key, text) in self
+            .maps
             .get_opt(&format!("kmc-{one}-etcd-members"))
             .await?
             .and_then(|map| map.data)
@@ -155,7 +182,7 @@ impl Etcds {
             fs::write(home.join("members").join(key), text)?;
         }
         let container = &pod.spec.as_ref().context("a pod without a spec")?.containers[0];
-        let ip = address(ordinal(name));
+        let ip = self.address(name);
         let command: Vec<String> = container
             .command
             .iter()
@@ -197,12 +224,16 @@ impl Etcds {
         Ok(command)
     }
 
-    fn healthy(&self, name: &str) -> bool {
-        self.ctl(name, &["endpoint", "health", "--command-timeout=2s"]).is_ok()
+    async fn healthy(&self, name: &str) -> bool {
+        self.ctl(name, &["endpoint", "health", "--command-timeout=2s"]).await.is_ok()
+    }
+
+    fn address(&self, pod: &str) -> String {
+        address(self.network, ordinal(pod))
     }
 
     /// etcdctl against one member.
-    pub fn ctl(&self, name: &str, args: &[&str]) -> Result<String> {
+    pub async fn ctl(&self, name: &str, args: &[&str]) -> Result<String> {
         let uid = self
             .running
             .iter()
@@ -214,13 +245,13 @@ impl Etcds {
         let empty = self.dir.join("empty");
         fs::create_dir_all(&empty)?;
         let pki = home.join("pki");
-        let output = self
-            .inside(&pki, &home.join("members"), &empty)?
+        let mut command = self.inside(&pki, &home.join("members"), &empty)?;
+        command
             .args(["etcdctl", &format!("--endpoints=https://{name}.{set}:2379")])
             .arg("--cacert=/var/lib/k0s/pki/etcd/ca.crt")
             .args(["--cert=/var/lib/k0s/pki/etcd/server.crt", "--key=/var/lib/k0s/pki/etcd/server.key"])
-            .args(args)
-            .output()?;
+            .args(args);
+        let output = tokio::process::Command::from(command).kill_on_drop(true).output().await?;
         anyhow::ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         Ok(String::from_utf8(output.stdout)?)
     }
@@ -231,7 +262,7 @@ impl Etcds {
         what: &str,
         holds: impl Fn() -> F,
     ) -> Result<()> {
-        let start = std::time::Instant::now();
+        let start = Instant::now();
         while !holds().await? {
             self.look().await?;
             if start.elapsed() > Duration::from_mins(1) {
@@ -247,6 +278,6 @@ fn ordinal(pod: &str) -> u8 {
     pod.rsplit_once('-').and_then(|(_, number)| number.parse().ok()).unwrap_or_default()
 }
 
-fn address(ordinal: u8) -> String {
-    format!("127.8.{}.{}", std::process::id() % 250, 100 + ordinal)
+fn address(network: u8, ordinal: u8) -> String {
+    format!("127.{network}.{}.{}", std::process::id() % 250, 100 + ordinal)
 }

@@ -12,12 +12,12 @@ use testbed::faults::FaultHandle;
 use crate::etcds::Etcds;
 use crate::stage::{NAMESPACE, Stage};
 
-fn etcd_is(cluster: &HostedCluster, reason: &str) -> bool {
+pub fn etcd_is(cluster: &HostedCluster, reason: &str) -> bool {
     let conditions = cluster.status.as_ref().map(|status| &status.conditions);
     conditions.is_some_and(|all| all.iter().any(|one| one.type_ == "EtcdHealthy" && one.reason == reason))
 }
 
-fn members(cluster: &HostedCluster) -> usize {
+pub fn members(cluster: &HostedCluster) -> usize {
     let etcd = cluster.status.as_ref().and_then(|status| status.etcd.as_ref());
     etcd.map_or(0, |etcd| {
         etcd.members.iter().filter(|member| member.learner.is_none() && member.id.is_some()).count()
@@ -25,7 +25,7 @@ fn members(cluster: &HostedCluster) -> usize {
 }
 
 /// The id of a voter that is Ready.
-fn id_of(cluster: &HostedCluster, name: &str) -> Option<String> {
+pub fn id_of(cluster: &HostedCluster, name: &str) -> Option<String> {
     let members = &cluster.status.as_ref()?.etcd.as_ref()?.members;
     members
         .iter()
@@ -34,7 +34,7 @@ fn id_of(cluster: &HostedCluster, name: &str) -> Option<String> {
         .clone()
 }
 
-fn root() -> bool {
+pub fn root() -> bool {
     let yes = nix::unistd::geteuid().is_root();
     if !yes {
         eprintln!("skipped: members of etcd run in mount namespaces, which needs root");
@@ -51,8 +51,8 @@ async fn an_etcd_grows_to_three_survives_the_loss_of_a_volume_and_shrinks_to_one
     }
     let stage = Stage::set().await?;
     let faults = FaultHandle::new();
-    let _manager = stage.manager(&faults).await?;
-    let mut etcds = Etcds::of(stage.admin.clone(), stage.server.dir(), "one")?;
+    let _manager = stage.manager(&faults)?;
+    let mut etcds = Etcds::of(&stage, "one")?;
     let spec = json!({"version": "v1.36.3+k0s.2", "service": {"type": "ClusterIP"}, "storage": {"etcd": {"scaleDownDelaySeconds": 0}}});
     stage.create("one", spec).await?;
     let healthy = |size: usize| {
@@ -66,7 +66,7 @@ async fn an_etcd_grows_to_three_survives_the_loss_of_a_volume_and_shrinks_to_one
         }
     };
     etcds.until("one member", healthy(1)).await?;
-    let cluster = etcds.ctl("kmc-one-etcd-0", &["endpoint", "status", "-w", "json"])?;
+    let cluster = etcds.ctl("kmc-one-etcd-0", &["endpoint", "status", "-w", "json"]).await?;
     let id = cluster_id(&cluster)?;
     for _ in 0..20 {
         etcds.look().await?;
@@ -79,11 +79,11 @@ async fn an_etcd_grows_to_three_survives_the_loss_of_a_volume_and_shrinks_to_one
         .collect();
     println!("{} writes of a cluster with one member", writes.len());
     assert!(writes.len() <= 32, "{} writes: {writes:#?}", writes.len());
-    etcds.ctl("kmc-one-etcd-0", &["put", "a", "1"])?;
+    etcds.ctl("kmc-one-etcd-0", &["put", "a", "1"]).await?;
 
     stage.patch("one", json!({"spec": {"replicas": 3}})).await?;
     etcds.until("three members", healthy(3)).await?;
-    etcds.ctl("kmc-one-etcd-2", &["put", "b", "2"])?;
+    etcds.ctl("kmc-one-etcd-2", &["put", "b", "2"]).await?;
 
     let claims: Api<PersistentVolumeClaim> = Api::namespaced(stage.admin.clone(), NAMESPACE);
     let pods: Api<Pod> = Api::namespaced(stage.admin.clone(), NAMESPACE);
@@ -100,7 +100,7 @@ async fn an_etcd_grows_to_three_survives_the_loss_of_a_volume_and_shrinks_to_one
             }
         })
         .await?;
-    assert!(etcds.ctl("kmc-one-etcd-1", &["get", "b"])?.contains('2'));
+    assert!(etcds.ctl("kmc-one-etcd-1", &["get", "b"]).await?.contains('2'));
 
     stage.patch("one", json!({"spec": {"replicas": 1}})).await?;
     etcds.until("one member again", healthy(1)).await?;
@@ -110,17 +110,17 @@ async fn an_etcd_grows_to_three_survives_the_loss_of_a_volume_and_shrinks_to_one
             async move { Ok(claims.list(&ListParams::default()).await?.items.len() == 1) }
         })
         .await?;
-    assert!(etcds.ctl("kmc-one-etcd-0", &["get", "a"])?.contains('1'));
-    assert!(etcds.ctl("kmc-one-etcd-0", &["get", "b"])?.contains('2'));
+    assert!(etcds.ctl("kmc-one-etcd-0", &["get", "a"]).await?.contains('1'));
+    assert!(etcds.ctl("kmc-one-etcd-0", &["get", "b"]).await?.contains('2'));
     assert_eq!(
-        cluster_id(&etcds.ctl("kmc-one-etcd-0", &["endpoint", "status", "-w", "json"])?)?,
+        cluster_id(&etcds.ctl("kmc-one-etcd-0", &["endpoint", "status", "-w", "json"]).await?)?,
         id,
         "the same cluster all the time"
     );
     Ok(())
 }
 
-fn cluster_id(status: &str) -> Result<String> {
+pub fn cluster_id(status: &str) -> Result<String> {
     let status: serde_json::Value = serde_json::from_str(status)?;
     Ok(status[0]["Status"]["header"]["cluster_id"].to_string())
 }

@@ -7,42 +7,75 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use api::HostedCluster;
-use k0smotron_control_plane::cluster::{self, Options};
+use k0smotron_control_plane::cluster::{self, Operator, Options};
+use k0smotron_control_plane::control_plane;
 use k8s_openapi::api::core::v1::{Namespace, Pod};
 use kube::api::{Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams};
 use kube::{Client, ResourceExt};
-use reconcile::{Context, Metrics, Scope};
+use reconcile::{Context, Metrics, SHUTDOWN_GRACE, Scope};
 use serde_json::{Value, json};
 use testbed::ControlPlaneOnly;
 use testbed::control_plane::ControlPlaneOptions;
-use testbed::faults::FaultHandle;
+use testbed::faults::{FaultHandle, client_with};
 use tokio_util::sync::CancellationToken;
+use workload::Children;
 
-/// The namespace of every story.
+/// The namespace of a story that needs one.
 pub const NAMESPACE: &str = "story";
-/// The user under which the manager speaks.
-pub const MANAGER: &str = "manager";
 
-/// The stage.
+/// The stage: a namespace, and who plays in it.
 pub struct Stage {
-    pub server: ControlPlaneOnly,
+    pub server: Arc<ControlPlaneOnly>,
     pub admin: Client,
+    pub managers: Managers,
     ready: Arc<AtomicBool>,
     kubelet: tokio::task::JoinHandle<()>,
 }
 
 impl Stage {
     pub async fn set() -> Result<Self> {
-        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-        let options = ControlPlaneOptions { controller_manager: true, ..ControlPlaneOptions::default() };
-        let server = ControlPlaneOnly::start_with(options).await?;
-        server.apply_crds_dir(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../crds")).await?;
+        Self::on(Arc::new(server().await?), NAMESPACE, false).await
+    }
+
+    /// With Cluster API's kinds, and the controller of those of ours that need them.
+    pub async fn set_with_cluster_api() -> Result<Self> {
+        let server = server().await?;
+        let watched =
+            ["clusters.", "machines.", "machinepools."].map(|kind| format!("{kind}cluster.x-k8s.io"));
+        let crds = testbed::cluster_api::crds()?;
+        let crds: Vec<_> = crds
+            .into_iter()
+            .filter(|crd| watched.iter().any(|name| crd["metadata"]["name"] == name.as_str()))
+            .collect();
+        server.apply_crds(&crds).await?;
+        Self::on(Arc::new(server), NAMESPACE, true).await
+    }
+
+    /// The same in another namespace of the same API server.
+    pub async fn beside(&self, namespace: &str) -> Result<Self> {
+        Self::on(self.server.clone(), namespace, self.managers.cluster_api).await
+    }
+
+    async fn on(server: Arc<ControlPlaneOnly>, namespace: &str, cluster_api: bool) -> Result<Self> {
         let admin = server.client().await?;
-        let namespace: Namespace = serde_json::from_value(json!({"metadata": {"name": NAMESPACE}}))?;
-        Api::<Namespace>::all(admin.clone()).create(&PostParams::default(), &namespace).await?;
+        let object: Namespace = serde_json::from_value(json!({"metadata": {"name": namespace}}))?;
+        Api::<Namespace>::all(admin.clone()).create(&PostParams::default(), &object).await?;
         let ready = Arc::new(AtomicBool::new(true));
-        let kubelet = tokio::spawn(kubelet(admin.clone(), ready.clone()));
-        Ok(Self { server, admin, ready, kubelet })
+        let kubelet = tokio::spawn(kubelet(Api::namespaced(admin.clone(), namespace), ready.clone()));
+        let managers = Managers::of(&server, namespace, cluster_api).await?;
+        Ok(Self { server, admin, managers, ready, kubelet })
+    }
+
+    pub fn namespace(&self) -> &str {
+        &self.managers.namespace
+    }
+
+    /// The objects of a kind in this stage's namespace.
+    pub fn api<K>(&self) -> Api<K>
+    where
+        K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()>,
+    {
+        Api::namespaced(self.admin.clone(), self.namespace())
     }
 
     /// Whether new pods get Ready.
@@ -51,22 +84,17 @@ impl Stage {
     }
 
     /// A manager whose requests are counted, and fail as the handle says.
-    pub async fn manager(&self, faults: &FaultHandle) -> Result<Manager> {
-        let client = self.server.faulty_client(MANAGER, &["system:masters"], faults).await?;
-        let stop = CancellationToken::new();
-        let context =
-            Context::new(client, Scope::default(), Metrics::new(), stop.clone(), Duration::from_secs(3));
-        let task = tokio::spawn(cluster::run(context, Options::default()));
-        Ok(Manager { stop, task })
+    pub fn manager(&self, faults: &FaultHandle) -> Result<Manager> {
+        self.managers.start(faults)
     }
 
     pub fn clusters(&self) -> Api<HostedCluster> {
-        Api::namespaced(self.admin.clone(), NAMESPACE)
+        self.api()
     }
 
     pub async fn create(&self, name: &str, spec: Value) -> Result<()> {
         let cluster: HostedCluster = serde_json::from_value(
-            json!({"metadata": {"name": name, "namespace": NAMESPACE}, "spec": spec}),
+            json!({"metadata": {"name": name, "namespace": self.namespace()}, "spec": spec}),
         )?;
         self.clusters().create(&PostParams::default(), &cluster).await?;
         Ok(())
@@ -131,7 +159,7 @@ impl Stage {
             let gvk = kube::core::GroupVersionKind::gvk(group, version, kind);
             let api: Api<DynamicObject> = Api::namespaced_with(
                 self.admin.clone(),
-                NAMESPACE,
+                self.namespace(),
                 &kube::api::ApiResource::from_gvk_with_plural(&gvk, plural),
             );
             for object in api.list(&ListParams::default().labels(&format!("cluster={cluster}"))).await? {
@@ -167,6 +195,55 @@ impl Drop for Stage {
     }
 }
 
+async fn server() -> Result<ControlPlaneOnly> {
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let options = ControlPlaneOptions { controller_manager: true, ..ControlPlaneOptions::default() };
+    let server = ControlPlaneOnly::start_with(options).await?;
+    server.apply_crds_dir(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../crds")).await?;
+    Ok(server)
+}
+
+/// Passes at once of each controller.
+const CONCURRENCY: usize = 16;
+
+/// Starts managers of one namespace.
+#[derive(Clone)]
+pub struct Managers {
+    config: kube::Config,
+    namespace: String,
+    pub cluster_api: bool,
+}
+
+impl Managers {
+    async fn of(server: &ControlPlaneOnly, namespace: &str, cluster_api: bool) -> Result<Self> {
+        let config = server.access("manager", &["system:masters"])?.config().await?;
+        Ok(Self { config, namespace: namespace.to_owned(), cluster_api })
+    }
+
+    pub fn start(&self, faults: &FaultHandle) -> Result<Manager> {
+        let client = client_with(self.config.clone(), faults)?;
+        let stop = CancellationToken::new();
+        let scope = Scope { namespaces: vec![self.namespace.clone()], watch_filter: None };
+        let context = Context::new(client, scope, Metrics::new(), stop.clone(), SHUTDOWN_GRACE);
+        if self.cluster_api {
+            context.watch_clusters();
+        }
+        let children = Children::new(&context, false);
+        let options = Options { operator: Operator::default(), children, concurrency: CONCURRENCY };
+        let hosted = cluster::run(context.clone(), options);
+        let cluster_api = self.cluster_api;
+        let task = tokio::spawn(async move {
+            let control_planes = async {
+                if cluster_api {
+                    control_plane::run(context.clone(), CONCURRENCY).await;
+                }
+            };
+            tokio::join!(hosted, control_planes);
+        });
+        Ok(Manager { stop, task })
+    }
+}
+
 /// A life of the manager; dropped as if it was killed.
 pub struct Manager {
     pub stop: CancellationToken,
@@ -181,8 +258,7 @@ impl Drop for Manager {
 }
 
 /// Says of every pod that it runs and is Ready, and lets deleted pods go.
-async fn kubelet(client: Client, ready: Arc<AtomicBool>) {
-    let pods: Api<Pod> = Api::namespaced(client, NAMESPACE);
+async fn kubelet(pods: Api<Pod>, ready: Arc<AtomicBool>) {
     let mut number = 10_u8;
     loop {
         tokio::time::sleep(Duration::from_millis(100)).await;

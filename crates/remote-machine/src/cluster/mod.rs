@@ -32,7 +32,7 @@ pub async fn run(context: Context, options: Options) {
     let clusters = context.typed::<Cluster>("");
     let controller = Arc::new(RemoteClusters { clusters: clusters.clone() });
     let of_cluster = |change: &Change<Cluster>| {
-        let Some(entry) = change.after.as_ref().or(change.before.as_ref()) else { return Vec::new() };
+        let Some(entry) = change.entry() else { return Vec::new() };
         let reference = entry.fact.spec.infrastructure_ref.as_ref();
         let ours = reference.filter(|one| one.is_a("infrastructure.cluster.x-k8s.io", "RemoteCluster"));
         ours.map(|one| Key::new(&*change.key.namespace, &*one.name)).into_iter().collect()

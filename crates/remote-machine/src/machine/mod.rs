@@ -73,10 +73,7 @@ pub async fn run(context: Context, options: Options) {
     let of_cluster = {
         let primary = primary.clone();
         move |change: &Change<Cluster>| {
-            let facts = |entry: &Option<Arc<reconcile::Entry<Cluster>>>| {
-                entry.as_ref().map(|entry| ClusterFacts::of(&entry.fact))
-            };
-            if facts(&change.before) == facts(&change.after) {
+            if !change.differs(|cluster| ClusterFacts::of(&cluster.fact)) {
                 return Vec::new();
             }
             let label = [(LABEL_CLUSTER_NAME, change.key.name.as_str())];
@@ -89,7 +86,7 @@ pub async fn run(context: Context, options: Options) {
 
 /// The RemoteMachine that a Machine refers to.
 fn of_machine(change: &Change<Machine>) -> Vec<Key> {
-    let Some(entry) = change.after.as_ref().or(change.before.as_ref()) else { return Vec::new() };
+    let Some(entry) = change.entry() else { return Vec::new() };
     let reference = &entry.fact.spec.infrastructure_ref;
     if reference.is_a("infrastructure.cluster.x-k8s.io", "RemoteMachine") {
         vec![Key::new(&*change.key.namespace, &*reference.name)]

@@ -110,10 +110,20 @@ struct Shared {
 #[derive(Debug, Default)]
 struct Plan {
     rules: Vec<Rule>,
-    cut_after: Option<usize>,
+    cut: Option<Cut>,
+    events_do_not_count: bool,
     delay: Duration,
     counts: BTreeMap<(String, String), u64>,
     writes: Vec<ApiRequest>,
+}
+
+/// When everything is cut off.
+#[derive(Clone, Copy, Debug)]
+enum Cut {
+    /// This many writes are done; the last one's answer is lost.
+    After(usize),
+    /// This many writes are done and answered; the next one is not sent.
+    Before(usize),
 }
 
 /// What is to be done with a request.
@@ -159,11 +169,29 @@ impl FaultHandle {
     /// killed: the n-th write is done but its answer is lost, every further request fails, watches break. With 0,
     /// at once.
     pub fn cut_after_write(&self, n: usize) {
+        self.cut(Cut::After(n));
+        self.shared.cut.send_replace(n == 0);
+    }
+
+    /// From now on: behaves as if the process had been killed when it was about to send its n-th write. Those before
+    /// it were answered, and whatever else the process does between two writes (ask an etcd to take a member) was
+    /// done too.
+    pub fn cut_before_write(&self, n: usize) {
+        self.cut(Cut::Before(n.saturating_sub(1)));
+        self.shared.cut.send_replace(false);
+    }
+
+    fn cut(&self, cut: Cut) {
         let mut plan = self.plan();
         plan.writes.clear();
-        plan.cut_after = Some(n);
-        drop(plan);
-        self.shared.cut.send_replace(n == 0);
+        plan.cut = Some(cut);
+    }
+
+    /// Events are let through and not counted among the writes. A process that lives for a write or two would
+    /// otherwise do nothing but tell the same event again, for ever: what a status has become is told before it is
+    /// written, so that no crash can swallow it.
+    pub fn events_do_not_count(&self) {
+        self.plan().events_do_not_count = true;
     }
 
     /// Whether the cut has happened.
@@ -179,7 +207,7 @@ impl FaultHandle {
 
     /// Ends the cut and plans none; counts stay.
     pub fn mend(&self) {
-        self.plan().cut_after = None;
+        self.plan().cut = None;
         self.shared.cut.send_replace(false);
     }
 
@@ -237,15 +265,26 @@ impl FaultHandle {
             }
             return Verdict::Fail(Fault::LostAnswer);
         }
-        if !request.is_write() {
+        if !request.is_write() || (plan.events_do_not_count && request.resource == "events") {
             return Verdict::Send;
         }
-        match plan.cut_after {
+        let done = plan.writes.len();
+        match plan.cut {
             // The n-th is on its way: a process that is about to die sends nothing after it.
-            Some(n) if plan.writes.len() >= n => return Verdict::Cut,
-            _ => plan.writes.push(request.clone()),
+            Some(Cut::After(n)) if done >= n => Verdict::Cut,
+            Some(Cut::Before(n)) if done >= n => {
+                self.cut_now();
+                Verdict::Cut
+            }
+            Some(Cut::After(n)) if done + 1 == n => {
+                plan.writes.push(request.clone());
+                Verdict::SendAndCut
+            }
+            _ => {
+                plan.writes.push(request.clone());
+                Verdict::Send
+            }
         }
-        if plan.cut_after == Some(plan.writes.len()) { Verdict::SendAndCut } else { Verdict::Send }
     }
 
     fn cut_now(&self) {

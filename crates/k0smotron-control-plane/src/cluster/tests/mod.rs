@@ -3,4 +3,6 @@
 mod golden;
 mod model;
 mod plans;
+mod pruning;
+mod told;
 mod world;

@@ -12,18 +12,18 @@ use workload::Reach;
 const SQLITE: &str = "version: v1.36.3+k0s.2\nstorage: {type: kine}";
 const ETCD: &str = "version: v1.36.3+k0s.2\nreplicas: 3";
 
-fn condition<'a>(plan: &'a ClusterPlan, type_: &str) -> &'a reconcile::Condition {
+pub fn condition<'a>(plan: &'a ClusterPlan, type_: &str) -> &'a reconcile::Condition {
     plan.conditions.iter().find(|condition| condition.type_ == type_).unwrap()
 }
 
-fn settled(spec: &str) -> Observed {
+pub fn settled(spec: &str) -> Observed {
     let mut seen = serving(spec);
     let (_, digest) = crate::cluster::objects::config::dynamic_part(
         &crate::cluster::wanted::Wanted::of(
             seen.origin.clone(),
             &seen.spec,
             &crate::cluster::wanted::Running::default(),
-            &seen.options,
+            &seen.operator,
         )
         .unwrap(),
     );

@@ -14,7 +14,7 @@ use crate::cluster::objects::secrets::{ISSUED_FOR, issued};
 use crate::cluster::observe::Observed;
 use crate::cluster::own::Own;
 use crate::cluster::plan::{ClusterPlan, plan};
-use crate::cluster::wanted::{Options, Running, Wanted};
+use crate::cluster::wanted::{Operator, Running, Wanted};
 
 /// When tests play.
 pub fn noon() -> Timestamp {
@@ -26,7 +26,7 @@ pub fn born(yaml: &str) -> Observed {
     let cluster: HostedCluster = serde_saphyr::from_str(yaml).unwrap();
     Observed {
         now: noon(),
-        options: Options::default(),
+        operator: Operator::default(),
         origin: Origin {
             name: cluster.name_any(),
             namespace: "ns".to_owned(),
@@ -48,7 +48,7 @@ pub fn with_spec(spec: &str) -> Observed {
 }
 
 fn wanted(seen: &Observed) -> Wanted<'_> {
-    Wanted::of(seen.origin.clone(), &seen.spec, &Running::default(), &seen.options).unwrap()
+    Wanted::of(seen.origin.clone(), &seen.spec, &Running::default(), &seen.operator).unwrap()
 }
 
 fn named<F: Default>(seen: &Observed, name: &str, fact: F) -> Seen<F> {
