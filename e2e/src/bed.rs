@@ -46,11 +46,10 @@ impl Bed {
         let BedOptions { state, keep, version: _ } = options;
         let cluster = Cluster::attach_or_start(ClusterOptions { state, keep }).await?;
         progress.say("the management cluster runs");
-        for image in
-            [images::manager(&manager)?, images::k0s(&k0s)?, images::etcd()?, testbed::image::busybox()?]
-        {
+        for image in [images::manager(&manager)?, images::etcd()?, testbed::image::busybox()?] {
             cluster.import(&image)?;
         }
+        images::import_k0s(&cluster, &k0s)?;
         progress.say("images are imported");
         let components = bundles(&cluster, &manager)?;
         if !installed(&cluster)? {

@@ -182,8 +182,9 @@ async fn pause() {
     tokio::time::sleep(BETWEEN_LOOKS).await;
 }
 
-/// Hosts of the bed have control groups of version 1, a containerd of their own, and k0s in place.
-fn suit_this_box(object: &mut Value, version: &str) {
+/// Gives an object of a cluster what it needs on this box: hosts of the bed have control groups of version 1, a
+/// containerd of their own, and k0s in place.
+pub fn suit_this_box(object: &mut Value, version: &str) {
     match object["kind"].as_str() {
         Some("K0smotronControlPlane") => {
             // The template's text means build 0; the bed has the image of one build.

@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Context, Result, bail};
+use testbed::Cluster;
 use testbed::image::ImageBuilder;
 use testbed::tools::{self, Tool};
 
@@ -26,7 +27,30 @@ pub fn manager(program: &Path) -> Result<PathBuf> {
         .build_cached()
 }
 
-/// The image that hosted control planes of a version run.
+/// The name of the image that hosted control planes of a version run.
+pub fn k0s_name(version: &str) -> String {
+    format!("{K0S}:{}", version.replace("+k0s", "-k0s"))
+}
+
+/// Gives a bed the image that hosted control planes of a version run: the archive that came with the program
+/// (`K0S_IMAGE`), else one that is made from the program.
+pub fn import_k0s(cluster: &Cluster, k0s: &K0s) -> Result<()> {
+    let Some(archive) = &k0s.image else { return cluster.import(&self::k0s(k0s)?) };
+    let before = cluster.images()?;
+    cluster.import(archive).with_context(|| format!("K0S_IMAGE={}", archive.display()))?;
+    let wanted = k0s_name(&k0s.version);
+    let after = cluster.images()?;
+    let new: Vec<_> =
+        after.iter().filter(|name| !before.contains(name) && !name.starts_with("sha256:")).collect();
+    match new[..] {
+        // Whoever saved it may have called it otherwise (docker.io/k0sproject/k0s, a mirror).
+        [name] if *name != wanted => cluster.tag(name, &wanted),
+        _ if after.contains(&wanted) => Ok(()),
+        _ => bail!("K0S_IMAGE={} holds {new:?}; wanted is one image, {wanted}", archive.display()),
+    }
+}
+
+/// The image that hosted control planes of a version run, from its program.
 pub fn k0s(k0s: &K0s) -> Result<PathBuf> {
     /// The users that genuine k0s runs its components as.
     const USERS: [(&str, &str); 4] = [
@@ -35,14 +59,13 @@ pub fn k0s(k0s: &K0s) -> Result<PathBuf> {
         ("kube-scheduler", "103"),
         ("konnectivity-server", "104"),
     ];
-    let tag = k0s.version.replace("+k0s", "-k0s");
     let mut passwd = "root:x:0:0:root:/root:/bin/sh\n".to_owned();
     let mut group = "root:x:0:\n".to_owned();
     for (name, id) in USERS {
         passwd.push_str(&[name, ":x:", id, ":", id, "::/:/sbin/nologin\n"].concat());
         group.push_str(&[name, ":x:", id, ":\n"].concat());
     }
-    let mut image = with_busybox(&format!("{K0S}:{tag}"))?
+    let mut image = with_busybox(&k0s_name(&k0s.version))?
         .text("/etc/passwd", &passwd, 0o644)
         .text("/etc/group", &group, 0o644)
         // The genuine image's entrypoint runs what it is given.

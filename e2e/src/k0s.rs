@@ -1,4 +1,4 @@
-//! Where k0s comes from: `K0S_BINARY`, else a download with its checksum, else the stand-in.
+//! Where k0s comes from: `K0S_BINARY` (and `K0S_IMAGE` for pods), else a download with its checksum, else the stand-in.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -22,16 +22,22 @@ pub struct K0s {
     pub version: String,
     /// Of the stand-in: the folder with the list of files that its image for pods needs. None is genuine.
     pub bundle: Option<PathBuf>,
+    /// An archive of the image that pods run (`K0S_IMAGE`); else one is made from the program.
+    pub image: Option<PathBuf>,
 }
 
 impl K0s {
     /// The first that can be had.
     pub fn find(version: &str) -> Result<Self> {
         if let Some(path) = std::env::var_os("K0S_BINARY").filter(|path| !path.is_empty()) {
-            return Self::given(path.into());
+            return Ok(Self { image: given_image()?, ..Self::given(path.into())? });
         }
+        ensure!(
+            given_image()?.is_none(),
+            "K0S_IMAGE needs K0S_BINARY, the program of the same version: hosts run it"
+        );
         match downloaded(version) {
-            Ok(binary) => Ok(Self { binary, version: version.to_owned(), bundle: None }),
+            Ok(binary) => Ok(Self { binary, version: version.to_owned(), bundle: None, image: None }),
             Err(error) => {
                 eprintln!("k0s: genuine k0s cannot be downloaded here ({error:#}); using the stand-in");
                 Self::stand_in(version)
@@ -43,14 +49,14 @@ impl K0s {
     pub fn given(binary: PathBuf) -> Result<Self> {
         ensure!(binary.is_file(), "{} is no file: K0S_BINARY names a k0s program", binary.display());
         let version = says_version(&binary)?;
-        Ok(Self { binary, version, bundle: None })
+        Ok(Self { binary, version, bundle: None, image: None })
     }
 
     /// The stand-in playing a version: built once, carrying its parts.
     pub fn stand_in(version: &str) -> Result<Self> {
         let folder = stand_in::bundle(version)?;
         let binary = folder.join(format!("k0s-{version}-{}", stand_in::architecture()));
-        Ok(Self { binary, version: version.to_owned(), bundle: Some(folder) })
+        Ok(Self { binary, version: version.to_owned(), bundle: Some(folder), image: None })
     }
 
     /// The genuine program, not the stand-in.
@@ -63,6 +69,14 @@ impl K0s {
         let what = if self.genuine() { "genuine k0s" } else { "the k0s stand-in (e2e/k0s-stand-in)" };
         format!("{what} {}", self.version)
     }
+}
+
+fn given_image() -> Result<Option<PathBuf>> {
+    let path = std::env::var_os("K0S_IMAGE").filter(|path| !path.is_empty()).map(PathBuf::from);
+    if let Some(path) = &path {
+        ensure!(path.is_file(), "{} is no file: K0S_IMAGE names an image archive", path.display());
+    }
+    Ok(path)
 }
 
 fn says_version(binary: &Path) -> Result<String> {

@@ -10,6 +10,7 @@
 //! * [`faults`]: a client whose requests fail when a test says so.
 //! * [`Cluster`]: a management cluster of one node, this machine; one at a time, needs root.
 //! * [`machine`]: systemd hosts in namespaces, reached over SSH; needs root.
+//! * [`postgres`]: a database of the test's own; needs root.
 //! * [`cluster_api`], [`image`], [`tools`], [`debian`]: what those are made from.
 
 pub mod access;
@@ -22,6 +23,7 @@ pub mod debian;
 pub mod faults;
 pub mod image;
 pub mod machine;
+pub mod postgres;
 pub mod process;
 mod run;
 mod run_dir;

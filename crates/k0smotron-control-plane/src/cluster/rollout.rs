@@ -127,14 +127,16 @@ impl View<'_> {
         }
     }
 
-    /// Why the rollout stopped: a pod of the wanted revision that is not Ready within its deadline.
+    /// Why the rollout stopped: a pod of the wanted revision that is not Ready within its deadline, or whose image
+    /// cannot be had, which no patience cures.
     pub fn stalled(&self) -> Option<String> {
-        let late = |pod: &&&Seen<PodFact>| {
-            self.is_current(pod)
-                && pod.fact.ready_since.is_none()
-                && self.deadline_of(pod).is_some_and(|until| until <= self.now)
-        };
-        let pod = self.pods.iter().find(late)?;
+        let mut unready =
+            self.pods.iter().filter(|pod| self.is_current(pod) && pod.fact.ready_since.is_none());
+        let late = |pod: &&&Seen<PodFact>| self.deadline_of(pod).is_some_and(|until| until <= self.now);
+        if let Some(pod) = unready.clone().find(|pod| without_image(pod)) {
+            return Some(format!("{} cannot start: {}", pod.name, pod.fact.trouble.as_deref()?));
+        }
+        let pod = unready.find(late)?;
         let why = pod
             .fact
             .trouble
@@ -173,6 +175,13 @@ impl View<'_> {
         let late = waiting.filter_map(|pod| self.deadline_of(pod)).filter(|at| *at > self.now);
         due.chain(late).min()
     }
+}
+
+/// The kubelet's reasons for a container without an image; between two tries it tells the second.
+fn without_image(pod: &Seen<PodFact>) -> bool {
+    const REASONS: [&str; 4] = ["ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"];
+    let told = pod.fact.trouble.as_deref().unwrap_or_default();
+    REASONS.iter().any(|reason| told.starts_with(reason))
 }
 
 fn due_at(pod: &Seen<PodFact>, after: SignedDuration) -> Option<Timestamp> {

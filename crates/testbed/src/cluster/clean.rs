@@ -42,8 +42,9 @@ pub fn clean(state: &Path) -> Result<()> {
     // What is left of pods is ended by their control group, while containerd can still see it.
     note(cgroups::remove());
     end_shims(&dir);
-    // The API server before etcd: without etcd it hangs.
-    for name in ["kube-proxy", "containerd", "coredns", "kube-apiserver", "etcd"] {
+    // A database of a test ends in order now that its clients are gone. The API server before etcd: without etcd it
+    // hangs.
+    for name in ["postgres", "kube-proxy", "containerd", "coredns", "kube-apiserver", "etcd"] {
         stop(name, 10);
     }
     for process in &mut processes {

@@ -155,6 +155,12 @@ impl Cluster {
         Ok(listed.lines().map(str::to_owned).collect())
     }
 
+    /// Gives an image of the node another name besides.
+    pub fn tag(&self, image: &str, name: &str) -> Result<()> {
+        let socket = node::socket(&self.dir());
+        run("ctr", &["-a", &socket, "-n", "k8s.io", "images", "tag", "--force", image, name]).map(drop)
+    }
+
     /// What runs: name and process id.
     pub fn processes(&self) -> Vec<(String, i32)> {
         Process::found_in(&self.dir())

@@ -234,14 +234,28 @@ fn a_pod_of_a_bad_revision_goes_at_once() {
 fn a_revision_that_does_not_get_ready_in_time_stops_with_the_pods_own_words() {
     let mut seen = settled(ETCD);
     seen.pods[2].fact.ready_since = None;
-    seen.pods[2].fact.trouble = Some("ImagePullBackOff: no such image".into());
+    seen.pods[2].fact.trouble = Some("CrashLoopBackOff (exit code 1)".into());
     seen.pods[1].fact.revision = "former".into();
+    assert_eq!(condition(&plan(&seen), "ControlPlaneUpToDate").reason, "NotAllReplicasUpToDate");
     seen.now = seen.now.checked_add(SignedDuration::from_mins(11)).unwrap();
     let plan = plan(&seen);
     let told = condition(&plan, "ControlPlaneUpToDate");
     assert_eq!(told.reason, "RolloutStalled");
-    assert!(told.message.contains("ImagePullBackOff: no such image"), "{}", told.message);
+    assert!(told.message.contains("CrashLoopBackOff (exit code 1)"), "{}", told.message);
     assert!(!plan.disruptive);
+}
+
+/// H-25, H-43: waiting does not make an image.
+#[test]
+fn a_revision_without_an_image_stops_at_once_with_a_warning() {
+    let mut seen = settled(SQLITE);
+    seen.pods[0].fact.ready_since = None;
+    seen.pods[0].fact.trouble = Some("ErrImagePull: quay.io/k0sproject/k0s:v9 not found".into());
+    let plan = plan(&seen);
+    let told = condition(&plan, "ControlPlaneUpToDate");
+    assert_eq!(told.reason, "RolloutStalled");
+    assert!(told.message.contains("k0s:v9 not found"), "{}", told.message);
+    assert!(plan.said.events.iter().any(|event| event.warning && event.reason == "RolloutStalled"));
 }
 
 /// H-12.

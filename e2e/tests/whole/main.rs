@@ -1,0 +1,52 @@
+//! Whole clusters, from `clusterctl init` to the last object gone, on one bed.
+//!
+//! One test: each part stands on what the former ones left, as a user's day does, and a bed costs a minute. Parts that
+//! do not disturb each other run at the same time.
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test")]
+
+mod etcd;
+mod hosts;
+mod joining;
+mod rights;
+mod silence;
+mod storage;
+mod support;
+mod template;
+mod troubles;
+
+use anyhow::Result;
+use e2e::demo::Demo;
+use storage::Storages;
+use support::{Day, Fleet};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn clusters_live_and_die_as_their_users_expect() -> Result<()> {
+    let day = Day::begin().await?;
+    let fleet = Fleet::start(&day).await?;
+    let demo = Demo { name: "first".into(), namespace: "default".into() };
+
+    template::a_cluster_comes_up_from_the_template(&day, &fleet, &demo).await?;
+    template::pods_logs_exec_and_services_work_through_the_hosted_control_plane(&day, &demo).await?;
+    let storages = Storages::come_up(&day).await?;
+    storages.keep_their_data(&day).await?;
+    silence::settled_clusters_cost_no_request_and_a_restart_writes_nothing(&day).await?;
+
+    // With quiet managers: what they say, and what a person does beside them.
+    let (told, joined) = tokio::join!(
+        troubles::hosted_clusters_name_their_troubles_and_recover(&day),
+        joining::a_worker_joins_by_hand_with_a_token(&day, &fleet),
+    );
+    told.and(joined)?;
+    storages.delete(&day).await?;
+
+    // The manager of control planes is killed again and again; that of hosts is another one.
+    let (held, recovered) = tokio::join!(
+        etcd::a_hosted_etcd_grows_shrinks_and_heals_under_a_writer(&day),
+        hosts::a_host_names_its_troubles_and_recovers(&day, &fleet, &demo),
+    );
+    held.and(recovered)?;
+
+    template::a_deleted_cluster_leaves_nothing_and_its_machine_joins_another(&day, &fleet, &demo).await?;
+    rights::no_manager_lacks_a_right_and_none_has_one_that_it_never_uses(&day).await?;
+    fleet.stop().await
+}
