@@ -33,8 +33,11 @@ async fn story(life: &mut Life) -> Result<()> {
     // Contract 1.3: without an owner nothing is written.
     life.rests("no Cluster owns it yet").await?;
     own(&life.stage).await?;
-    life.until("the Service", async |stage| {
-        Ok(stage.api::<Service>().get_opt("kmc-one-lb").await?.is_some())
+    life.until("the Service and the keys", async |stage| {
+        let told = control_planes(stage).get("cp").await?.status.unwrap_or_default();
+        let keys =
+            told.conditions.iter().any(|one| one.type_ == "CertificatesAvailable" && one.status == "True");
+        Ok(keys && stage.api::<Service>().get_opt("kmc-one-lb").await?.is_some())
     })
     .await?;
     life.rests("there is no address yet").await?;

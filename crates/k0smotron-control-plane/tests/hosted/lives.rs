@@ -19,6 +19,8 @@ use crate::witness::Witness;
 const PATIENCE: Duration = Duration::from_mins(2);
 /// Longer than any timer of the controllers but those for people (scale-down delay, child that does not answer).
 const QUIET: Duration = Duration::from_millis(1200);
+/// What all others are measured by must not be taken while a slow machine still makes keys.
+const QUIET_AHEAD: Duration = Duration::from_millis(2500);
 
 /// One process after each write passes every point between two writes in one life, on both sides of the answer; the
 /// others meet the objects in other combinations.
@@ -176,7 +178,8 @@ impl Life {
     /// Nobody writes for a while.
     async fn quiet(&mut self) -> Result<()> {
         let (start, mut before, mut since) = (Instant::now(), self.manager.writes().len(), Instant::now());
-        while since.elapsed() < QUIET {
+        let quiet = if matches!(self.road, Road::Ahead(_)) { QUIET_AHEAD } else { QUIET };
+        while since.elapsed() < quiet {
             self.look().await?;
             let now = self.manager.writes().len();
             if now != before {
