@@ -21,7 +21,7 @@ use testbed::control_plane::{ControlPlaneOptions, apply};
 use testbed::{ControlPlaneOnly, cluster_api};
 
 /// Far above what anything here takes on a busy machine; a watch that failed for long is tried again after half a minute.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 pub struct Bed {
     pub server: ControlPlaneOnly,
