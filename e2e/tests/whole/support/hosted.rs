@@ -27,8 +27,8 @@ pub async fn hosted_ready(day: &Day, name: &str, replicas: i64, members: usize) 
         let expected = usize::try_from(replicas)? + members;
         Ok(status["observedGeneration"] == seen["metadata"]["generation"]
             && e2e::demo::condition(&seen, "Available")
-            // Of kinds without it, nothing is to be applied.
-            && told(&seen, "ConfigApplied").is_none_or(|(is, _, _)| is == "True")
+            // Before the first time the condition is not there.
+            && told(&seen, "ConfigApplied").is_some_and(|(is, _, _)| is == "True")
             && status["readyReplicas"] == replicas
             && status["replicas"] == replicas
             && known.len() == members
