@@ -50,11 +50,11 @@ impl Postgres {
             "setpriv",
             &[&AS_POSTGRES[..], &[&initdb, "--no-sync", "-D", &data, &user, &password, auth]].concat(),
         )?;
-        let open: String =
+        let open: Vec<_> =
             networks.iter().map(|network| format!("host all all {network} scram-sha-256\n")).collect();
         let rules = folder.join("data/pg_hba.conf");
         let known = fs::read_to_string(&rules).with_context(|| rules.display().to_string())?;
-        fs::write(&rules, known + &open)?;
+        fs::write(&rules, known + &open.concat())?;
         let process = Program::new("postgres", Path::new("setpriv"), Life::OnItsOwn)
             .args(AS_POSTGRES)
             .args([programs.join("postgres")])

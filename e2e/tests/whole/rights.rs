@@ -33,16 +33,16 @@ pub async fn no_manager_lacks_a_right_and_none_has_one_that_it_never_uses(day: &
     let mut idle = Vec::new();
     for mode in ["bootstrap", "control-plane", "infrastructure"] {
         let user = format!("system:serviceaccount:{NAMESPACE}:k0smotron-controller-manager-{mode}");
-        let asked: Vec<_> = all.iter().filter(|entry| entry.user == user).collect();
-        ensure!(!asked.is_empty(), "{user} has asked nothing");
-        let refused: Vec<_> = asked.iter().filter(|entry| entry.code == 403).collect();
+        let requests: Vec<_> = all.iter().filter(|entry| entry.user == user).collect();
+        ensure!(!requests.is_empty(), "{user} has asked nothing");
+        let refused: Vec<_> = requests.iter().filter(|entry| entry.code == 403).collect();
         ensure!(refused.is_empty(), "{mode} was refused: {refused:#?}");
-        let used: BTreeSet<Right> = asked.iter().flat_map(|entry| needed(entry)).collect();
+        let exercised: BTreeSet<Right> = requests.iter().flat_map(|entry| needed(entry)).collect();
         let granted = granted(day, mode).await?;
         day.say(&format!("{mode} has {} rights", granted.len()));
         for right in granted {
             let any = right.resource == "*";
-            let walked = used.iter().any(|one| {
+            let walked = exercised.iter().any(|one| {
                 one.group == right.group && one.verb == right.verb && (any || one.resource == right.resource)
             });
             let known = NOT_WALKED.iter().any(|(of, verb, what, _)| {

@@ -102,6 +102,8 @@ pub struct Observed {
     pub members: Option<Reach<Live>>,
     /// How often etcd was asked in vain, since it answered last.
     pub silent: u32,
+    /// How often the child was asked since the readiness of replicas changed.
+    pub child_tries: u32,
     /// What the child said, if it was asked.
     pub child: Option<Reach<ChildFacts>>,
     /// What this process last applied in the child.

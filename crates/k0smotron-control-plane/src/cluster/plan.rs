@@ -89,15 +89,20 @@ fn living(situation: &Situation<'_>) -> ClusterPlan {
     }
     plan.said.events.extend(events::of_pruned(&plan.effects, plan.disruptive));
     if seen.child.as_ref().is_some_and(|child| child.yes().is_none()) {
-        plan.next = plan.next.or_sooner(CHILD_AGAIN);
+        plan.next = plan.next.or_sooner(child_again(seen));
     }
     plan
 }
 
 /// What etcd does cannot be watched; it takes about this long.
 const SOON: Next = Next::In(std::time::Duration::from_secs(1));
-/// A child that did not answer: nothing depends on it, so it is not pressed.
-const CHILD_AGAIN: Next = Next::In(std::time::Duration::from_mins(1));
+/// A child that did not answer is asked again after two seconds (its Service may not have learned of the pod that has
+/// just got Ready), then twice as late each time: nothing depends on it, so it is not pressed.
+fn child_again(seen: &Observed) -> Next {
+    const MOST: u64 = 60;
+    let seconds = 1_u64.checked_shl(seen.child_tries).unwrap_or(MOST).clamp(2, MOST);
+    Next::In(std::time::Duration::from_secs(seconds))
+}
 
 fn until(seen: &Observed, at: jiff::Timestamp) -> Next {
     let left = at.duration_since(seen.now);

@@ -356,6 +356,7 @@ impl Hosted {
             }
             Reach::No(why) => Reach::No(why),
         };
+        seen.child_tries = tries;
         if answer.yes().is_some() {
             self.remember(key, |memory| memory.tries = (ready, 0));
         }

@@ -13,10 +13,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Secret};
 use kube::ResourceExt;
-use kube::api::{Api, DeleteParams, ListParams};
+use kube::api::{Api, ListParams};
 use testbed::tools::{self, Tool};
 
-use crate::stage::{Stage, say};
+use crate::stage::{Stage, at_once, say};
 
 /// A member that is Ready is asked again after this time; the kubelet would let pass more.
 const PROBE_PERIOD: Duration = Duration::from_secs(2);
@@ -96,8 +96,7 @@ impl Etcds {
             let (name, uid) = (pod.name_any(), pod.uid().unwrap_or_default());
             if pod.metadata.deletion_timestamp.is_some() {
                 self.stop(&uid);
-                let now = DeleteParams { grace_period_seconds: Some(0), ..DeleteParams::default() };
-                let _ = pods.delete(&name, &now).await;
+                let _ = pods.delete(&name, &at_once(&pod)).await;
                 continue;
             }
             if self.held.contains(&name) {

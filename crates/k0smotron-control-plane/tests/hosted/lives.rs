@@ -1,12 +1,13 @@
 //! The same story in several lives: one in which the manager is never killed, and others in which it is killed again
 //! and again. At each way-station, and in the end, they must hold the same.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use api::HostedCluster;
 use futures::future::try_join_all;
+use tokio::sync::watch;
 
 use crate::etcds::Etcds;
 use crate::mortal::{Killed, Mortal};
@@ -17,7 +18,7 @@ use crate::witness::Witness;
 /// Much longer than any step takes, with several lives at once on a busy machine.
 const PATIENCE: Duration = Duration::from_mins(2);
 /// Longer than any timer of the controllers but those for people (scale-down delay, child that does not answer).
-const QUIET: Duration = Duration::from_millis(1500);
+const QUIET: Duration = Duration::from_millis(1200);
 
 /// One process after each write passes every point between two writes in one life, on both sides of the answer; the
 /// others meet the objects in other combinations.
@@ -31,26 +32,52 @@ pub const FATES: [Killed; 6] = [
 ];
 
 /// What was found at the way-stations, in their order, and by the witness.
-#[derive(Clone, Default)]
 pub struct Course {
-    pub stations: Vec<(&'static str, Picture)>,
-    pub seen: BTreeMap<String, usize>,
+    stations: Vec<Station>,
+    pub killed: Killed,
     pub deaths: usize,
+    seen: BTreeMap<String, BTreeSet<String>>,
+    writes: Vec<String>,
 }
 
 /// More lives at once would only wait for each other.
 const AT_ONCE: usize = 8;
 
 impl Course {
+    /// All processes together sent this write so many times.
+    pub fn wrote(&self, write: &str, times: usize) -> Result<()> {
+        let sent = self.writes.iter().filter(|one| *one == write).count();
+        ensure!(
+            sent == times,
+            "{:?}: {write}: {sent} times instead of {times}: {:#?}",
+            self.killed,
+            self.writes
+        );
+        Ok(())
+    }
+
+    /// There were so many objects of this kind and name, one after the other.
+    pub fn saw(&self, what: &str, times: usize) -> Result<()> {
+        let all = self.seen.get(what).into_iter().flatten().collect::<Vec<_>>();
+        ensure!(
+            all.len() == times,
+            "{:?}: {what} was made {} times instead of {times}: {all:#?}; all writes: {:#?}",
+            self.killed,
+            all.len(),
+            self.writes
+        );
+        Ok(())
+    }
+
     /// The way in words: what each station changed.
     fn told(&self) -> String {
-        let mut before = &Picture::new();
-        let mut told = String::new();
-        for (station, now) in &self.stations {
-            told += &format!("{station}:\n{}", difference(before, now));
-            before = now;
-        }
-        told
+        let before = [Picture::new()];
+        let before = before.iter().chain(self.stations.iter().map(|(_, found)| found));
+        let told = before.zip(&self.stations).map(|(before, (station, found))| {
+            let changed = difference(before, found);
+            format!("{station}:\n{changed}")
+        });
+        told.collect()
     }
 }
 
@@ -60,8 +87,17 @@ pub struct Life {
     pub etcds: Option<Etcds>,
     manager: Mortal,
     witness: Witness,
-    wanted: Option<Course>,
-    course: Course,
+    stations: Vec<Station>,
+    road: Road,
+}
+
+/// What is found at a way-station.
+type Station = (&'static str, Picture);
+
+/// The undisturbed life goes ahead, the others follow it from station to station.
+enum Road {
+    Ahead(watch::Sender<Vec<Station>>),
+    Behind(watch::Receiver<Vec<Station>>),
 }
 
 /// Lives the story once undisturbed, and then with every fate. The undisturbed course comes first.
@@ -70,7 +106,8 @@ pub async fn every_life(
     fates: &[Killed],
     story: impl AsyncFn(&mut Life) -> Result<()>,
 ) -> Result<Vec<Course>> {
-    let one = async |killed: Killed, wanted: Option<Course>| -> Result<Course> {
+    let (tell, told) = watch::channel(Vec::new());
+    let one = async |killed: Killed, road: Road| -> Result<Course> {
         let start = Instant::now();
         let name = format!("{killed:?}").to_lowercase().replace(['(', ')'], "-");
         let stage = stage.beside(&format!("life-{}", name.trim_end_matches('-'))).await?;
@@ -78,34 +115,37 @@ pub async fn every_life(
             manager: Mortal::start(stage.managers.clone(), killed),
             witness: Witness::of(&stage, "one"),
             etcds: None,
-            course: Course::default(),
-            wanted,
+            stations: Vec::new(),
+            road,
             stage,
         };
-        let told = story(&mut life).await;
+        let lived = story(&mut life).await;
         let (deaths, writes) = (life.manager.deaths(), life.manager.writes());
-        println!("{killed:?}: {writes} writes by {} processes in {:.1?}", deaths + 1, start.elapsed());
-        told.with_context(|| format!("{killed:?}, {writes} writes by {} processes", deaths + 1))?;
-        (life.course.seen, life.course.deaths) = (life.witness.counts(), deaths);
-        Ok(life.course)
-    };
-    let undisturbed = one(Killed::Never, None).await?;
-    println!("{}", undisturbed.told());
-    let mut courses = vec![undisturbed.clone()];
-    for some in fates.chunks(AT_ONCE) {
-        let lives = some.iter().map(|killed| one(*killed, Some(undisturbed.clone())));
-        courses.extend(try_join_all(lives).await?);
-    }
-    for (course, killed) in courses.iter().zip([Killed::Never].iter().chain(fates)) {
-        ensure!(course.stations.len() == undisturbed.stations.len(), "{killed:?}: a station is missing");
-        ensure!(
-            course.deaths > 0 || matches!(killed, Killed::Never | Killed::OnceAfterWrite(_)),
-            "{killed:?}: nobody was killed"
+        println!(
+            "{killed:?}: {} writes by {} processes in {:.1?}",
+            writes.len(),
+            deaths + 1,
+            start.elapsed()
         );
+        lived.with_context(|| format!("{killed:?}: {} processes wrote {writes:#?}", deaths + 1))?;
+        Ok(Course { stations: life.stations, killed, deaths, seen: life.witness.told(), writes })
+    };
+    let mut lives = vec![one(Killed::Never, Road::Ahead(tell))];
+    lives.extend(fates.iter().map(|killed| one(*killed, Road::Behind(told.clone()))));
+    let mut courses = Vec::new();
+    while !lives.is_empty() {
+        courses.extend(try_join_all(lives.drain(..lives.len().min(AT_ONCE))).await?);
+    }
+    println!("{}", courses[0].told());
+    for course in &courses {
+        let killed = course.killed;
+        ensure!(course.stations.len() == courses[0].stations.len(), "{killed:?}: a station is missing");
+        let again = matches!(killed, Killed::AfterWrite(_) | Killed::BeforeWrite(_));
+        ensure!(course.deaths > 0 || !again, "{killed:?}: nobody was killed");
         // H-9: an authority had one content, whoever was killed when.
-        let authority = |name: &str| name.starts_with("Secret ");
-        let differs: Vec<_> = course.seen.iter().filter(|(name, n)| authority(name) && **n != 1).collect();
-        ensure!(differs.is_empty(), "{killed:?}: an authority changed: {differs:?}");
+        for authority in course.seen.keys().filter(|name| name.starts_with("Secret ")) {
+            course.saw(authority, 1)?;
+        }
     }
     Ok(courses)
 }
@@ -135,10 +175,10 @@ impl Life {
 
     /// Nobody writes for a while.
     async fn quiet(&mut self) -> Result<()> {
-        let (start, mut before, mut since) = (Instant::now(), self.manager.writes(), Instant::now());
+        let (start, mut before, mut since) = (Instant::now(), self.manager.writes().len(), Instant::now());
         while since.elapsed() < QUIET {
             self.look().await?;
-            let now = self.manager.writes();
+            let now = self.manager.writes().len();
             if now != before {
                 (before, since) = (now, Instant::now());
             }
@@ -167,8 +207,7 @@ impl Life {
     pub async fn rests(&mut self, station: &'static str) -> Result<()> {
         self.quiet().await?;
         let mut now = picture(&self.stage).await?;
-        if let Some(wanted) = &self.wanted {
-            let (name, wanted) = wanted.stations[self.course.stations.len()].clone();
+        if let Some((name, wanted)) = self.next_station().await? {
             ensure!(name == station, "{station} comes where {name} was");
             let start = Instant::now();
             while now != wanted {
@@ -177,8 +216,25 @@ impl Life {
                 now = picture(&self.stage).await?;
             }
         }
-        self.course.stations.push((station, now));
+        self.stations.push((station, now));
+        if let Road::Ahead(tell) = &self.road {
+            tell.send_replace(self.stations.clone());
+        }
         Ok(())
+    }
+
+    /// What the undisturbed life found where this one is now; its own is the first to know.
+    async fn next_station(&mut self) -> Result<Option<Station>> {
+        let number = self.stations.len();
+        loop {
+            let Road::Behind(told) = &self.road else { return Ok(None) };
+            let station = told.borrow().get(number).cloned();
+            if station.is_some() {
+                return Ok(station);
+            }
+            ensure!(told.has_changed().is_ok(), "the undisturbed life has no station {number}");
+            self.look().await?;
+        }
     }
 
     /// The cluster goes; nothing is left of it but this.

@@ -1,9 +1,11 @@
 //! A manager that is killed again and again, and started again each time.
 
+#![allow(clippy::unwrap_used)] // clippy allows it in test functions only; these helpers are theirs
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use testbed::faults::FaultHandle;
+use testbed::faults::{ApiRequest, FaultHandle};
 
 use crate::stage::Managers;
 
@@ -30,13 +32,21 @@ struct Tally {
     /// Of the process that lives.
     faults: Mutex<FaultHandle>,
     /// Writes of those that are dead.
-    writes: AtomicUsize,
+    writes: Mutex<Vec<ApiRequest>>,
     deaths: AtomicUsize,
 }
 
 impl Tally {
     fn faults(&self) -> FaultHandle {
         self.faults.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn former(&self) -> Vec<ApiRequest> {
+        self.writes.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn bury(&self, faults: &FaultHandle) {
+        self.writes.lock().unwrap_or_else(PoisonError::into_inner).extend(faults.writes());
     }
 }
 
@@ -58,7 +68,7 @@ impl Mortal {
                     *tally.faults.lock().unwrap_or_else(PoisonError::into_inner) = faults.clone();
                     let _process = managers.start(&faults).unwrap();
                     faults.until_cut().await;
-                    tally.writes.fetch_add(faults.writes().len(), Ordering::SeqCst);
+                    tally.bury(&faults);
                     *tally.faults.lock().unwrap_or_else(PoisonError::into_inner) = FaultHandle::new();
                     tally.deaths.fetch_add(1, Ordering::SeqCst);
                 }
@@ -72,9 +82,11 @@ impl Mortal {
         self.tally.deaths.load(Ordering::SeqCst)
     }
 
-    /// How many writes all processes have made.
-    pub fn writes(&self) -> usize {
-        self.tally.writes.load(Ordering::SeqCst) + self.tally.faults().writes().len()
+    /// The writes of all processes.
+    pub fn writes(&self) -> Vec<String> {
+        let mut all = self.tally.former();
+        all.extend(self.tally.faults().writes());
+        all.iter().map(|write| format!("{} {} {}", write.verb, write.full_resource(), write.name)).collect()
     }
 }
 

@@ -10,7 +10,9 @@ use api::HostedCluster;
 use k0smotron_control_plane::cluster::{self, Operator, Options};
 use k0smotron_control_plane::control_plane;
 use k8s_openapi::api::core::v1::{Namespace, Pod};
-use kube::api::{Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams};
+use kube::api::{
+    Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams, Preconditions,
+};
 use kube::{Client, ResourceExt};
 use reconcile::{Context, Metrics, SHUTDOWN_GRACE, Scope};
 use serde_json::{Value, json};
@@ -266,8 +268,7 @@ async fn kubelet(pods: Api<Pod>, ready: Arc<AtomicBool>) {
         let Ok(all) = pods.list(&ListParams::default().labels("component=cluster")).await else { continue };
         for pod in all {
             if pod.metadata.deletion_timestamp.is_some() {
-                let now = DeleteParams { grace_period_seconds: Some(0), ..DeleteParams::default() };
-                let _ = pods.delete(&pod.name_any(), &now).await;
+                let _ = pods.delete(&pod.name_any(), &at_once(&pod)).await;
                 continue;
             }
             let running = pod.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Running");
@@ -278,6 +279,12 @@ async fn kubelet(pods: Api<Pod>, ready: Arc<AtomicBool>) {
             }
         }
     }
+}
+
+/// The end of a pod that is being deleted, and of no other that has its name by now.
+pub fn at_once(pod: &Pod) -> DeleteParams {
+    let this = Preconditions { uid: pod.uid(), resource_version: None };
+    DeleteParams { grace_period_seconds: Some(0), ..DeleteParams::default() }.preconditions(this)
 }
 
 /// Says of a pod that it runs, and whether it is Ready.

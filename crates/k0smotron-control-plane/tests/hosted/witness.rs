@@ -10,6 +10,7 @@ use kube::api::Api;
 use kube::runtime::watcher::{self, Event};
 use kube::{Resource, ResourceExt};
 use serde::de::DeserializeOwned;
+use sha2::{Digest as _, Sha256};
 
 use crate::stage::Stage;
 
@@ -25,22 +26,27 @@ impl Witness {
         let seen = Seen::default();
         let authorities = ["ca", "proxy", "sa", "etcd"].map(|suffix| format!("{cluster}-{suffix}"));
         let tasks = vec![
-            watch(stage.api::<Pod>(), &seen, |pod| Some((format!("Pod {}", pod.name_any()), pod.uid()?))),
+            watch(stage.api::<Pod>(), &seen, |pod| {
+                let revision = pod.labels().get("controller-revision-hash")?;
+                let image = pod.spec.as_ref()?.containers.first()?.image.as_ref()?;
+                let made = pod.creation_timestamp()?.0;
+                Some((format!("Pod {}", pod.name_any()), format!("{made} {revision} {image} {}", pod.uid()?)))
+            }),
             watch(stage.api::<PersistentVolumeClaim>(), &seen, |claim| {
                 Some((format!("PersistentVolumeClaim {}", claim.name_any()), claim.uid()?))
             }),
             watch(stage.api::<Secret>(), &seen, move |secret| {
                 let name = secret.name_any();
-                let content = serde_json::to_string(&secret.data).ok()?;
+                let content = hex::encode(Sha256::digest(serde_json::to_string(&secret.data).ok()?));
                 authorities.contains(&name).then_some((format!("Secret {name}"), content))
             }),
         ];
         Self { seen, tasks }
     }
 
-    /// How many objects, or contents of an authority, there were of each name.
-    pub fn counts(&self) -> BTreeMap<String, usize> {
-        lock(&self.seen).iter().map(|(name, all)| (name.clone(), all.len())).collect()
+    /// The objects, or contents of an authority, that there were of each name.
+    pub fn told(&self) -> BTreeMap<String, BTreeSet<String>> {
+        lock(&self.seen).clone()
     }
 }
 

@@ -110,15 +110,11 @@ impl Hunted {
                 let end = std::time::Instant::now() + chance.between(LIFE);
                 while std::time::Instant::now() < end {
                     process.check()?;
-                    match stopped.try_recv() {
-                        Err(oneshot::error::TryRecvError::Empty) => {
-                            std::thread::sleep(Duration::from_millis(20))
-                        }
-                        _ => {
-                            kill(&mut process);
-                            return Ok(kills);
-                        }
+                    if stopped.try_recv() != Err(oneshot::error::TryRecvError::Empty) {
+                        kill(&mut process);
+                        return Ok(kills);
                     }
+                    std::thread::sleep(Duration::from_millis(20));
                 }
                 kill(&mut process);
                 kills += 1;

@@ -33,7 +33,7 @@ fn an_authority_that_ends_within_180_days_is_told_once_a_week() {
     end(181, &mut seen);
     let early = plan(&seen);
     assert!(condition(&early, "CertificatesAvailable").message.is_empty());
-    assert!(matches!(early.next, Next::In(time) if time <= std::time::Duration::from_secs(24 * 3600)));
+    assert!(matches!(early.next, Next::In(time) if time <= std::time::Duration::from_hours(24)));
     let mut words = Vec::new();
     for left in [179, 176, 174] {
         end(left, &mut seen);
