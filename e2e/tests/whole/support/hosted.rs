@@ -5,6 +5,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, ListParams};
 use serde_json::{Value, json};
 
+use super::objects::told;
 use super::{CLUSTER, Day, eventually};
 
 /// A `k0smotron.io` Cluster.
@@ -26,6 +27,8 @@ pub async fn hosted_ready(day: &Day, name: &str, replicas: i64, members: usize) 
         let expected = usize::try_from(replicas)? + members;
         Ok(status["observedGeneration"] == seen["metadata"]["generation"]
             && e2e::demo::condition(&seen, "Available")
+            // Before the first time the condition is not there.
+            && told(&seen, "ConfigApplied").is_some_and(|(is, _, _)| is == "True")
             && status["readyReplicas"] == replicas
             && status["replicas"] == replicas
             && known.len() == members

@@ -148,7 +148,7 @@ impl Day {
 }
 
 /// Status, reason and message of a condition.
-fn told<'a>(object: &'a Value, type_: &str) -> Option<(&'a str, &'a str, &'a str)> {
+pub fn told<'a>(object: &'a Value, type_: &str) -> Option<(&'a str, &'a str, &'a str)> {
     let mut conditions = object["status"]["conditions"].as_array()?.iter();
     let found = conditions.find(|condition| condition["type"] == type_)?;
     let text = |key: &str| found[key].as_str().unwrap_or_default();
