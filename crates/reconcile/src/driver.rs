@@ -20,7 +20,7 @@ use crate::cache::{Cache, Entry, Key};
 use crate::clock;
 use crate::context::Context;
 use crate::controller::{Controller, Pass, Reads};
-use crate::effect::{Condition, Effect, Is, Next, Plan};
+use crate::effect::{Condition, Effect, Event, Is, Next, Plan};
 use crate::metrics::Outcome;
 use crate::pause;
 use crate::queue::{Due, Queue};
@@ -218,7 +218,10 @@ impl<C: Controller> Driver<C> {
                     again = again.min(REFUSED_AGAIN);
                 }
                 tracing::warn!(error = format!("{:#}", failure.error), retry_in = ?again, "pass failed");
-                self.tell_failure(key, &entry, &failure.error).await;
+                // What a condition explains was told with it.
+                if !failure.explained {
+                    self.tell_failure(key, &entry, &failure.error).await;
+                }
                 self.wake(key.clone(), again);
                 Outcome::Error
             }
@@ -303,6 +306,9 @@ impl<C: Controller> Driver<C> {
                     .map(|type_| Condition::new(type_, Is::False, "ApplyFailed", format!("{error:#}")))
             });
             if let Some(told) = told {
+                if explained.is_some() {
+                    plan.said.events.push(Event::of(&told, true));
+                }
                 match plan.conditions.iter_mut().find(|condition| condition.type_ == told.type_) {
                     Some(same) => *same = told,
                     None => plan.conditions.push(told),

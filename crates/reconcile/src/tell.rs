@@ -19,15 +19,17 @@ impl<C: Controller> Driver<C> {
         failed: bool,
         live: &Value,
     ) {
+        // Conditions are told with the status: see `carry_out`.
+        let written = !changed || failed;
         let now = |type_| plan.conditions.iter().find(|condition| condition.type_ == type_);
         for event in &plan.said.events {
             let told = match event.tell {
                 Tell::Acted => changed && !failed,
                 Tell::ConditionChanged(type_) => {
-                    !changed && now(type_).is_some_and(|now| status::condition_changed(now, live))
+                    written && now(type_).is_some_and(|now| status::condition_changed(now, live))
                 }
                 Tell::MessageChanged(type_) => {
-                    !changed && now(type_).is_some_and(|now| status::message_changed(now, live))
+                    written && now(type_).is_some_and(|now| status::message_changed(now, live))
                 }
             };
             if told {

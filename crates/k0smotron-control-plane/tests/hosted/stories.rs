@@ -273,6 +273,10 @@ async fn a_taken_node_port_is_named_with_its_holder_and_recovers() -> Result<()>
         .unwrap()
         .message;
     assert!(message.contains("30443"), "{message}");
+    let events = stage.api::<k8s_openapi::api::events::v1::Event>();
+    let told = events.list(&ListParams::default()).await?;
+    let told: Vec<_> = told.iter().filter_map(|event| event.reason.as_deref()).collect();
+    assert_eq!(told, ["NodePortTaken"], "the cause, once, and no failure besides");
     stage.server.kubectl(&["-n", NAMESPACE, "delete", "service", "holder"])?;
     stage
         .until("one", "waiting for a node", |one| {
