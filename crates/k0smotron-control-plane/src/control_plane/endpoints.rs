@@ -73,6 +73,8 @@ impl Endpoints {
         let cache = self.context.cache(resource(reference, version), "", infrastructure);
         kinds.insert(name, cache.clone());
         let (stop, changes, wake) = (self.context.stop().clone(), cache.subscribe(), self.wake.clone());
+        // What came before we subscribed is told by nobody else.
+        cache.all().iter().for_each(|entry| wake_cluster(&wake, entry));
         self.context.spawn(tell(stop, changes, wake));
         cache
     }
@@ -91,10 +93,16 @@ async fn tell(
             Err(broadcast::error::RecvError::Lagged(_)) => continue,
             Err(broadcast::error::RecvError::Closed) => return,
         };
-        let Some(entry) = change.after.as_ref() else { continue };
-        if let Some(cluster) = entry.label(cluster_api::names::LABEL_CLUSTER_NAME) {
-            let _ = wake.send((change.key.namespace.clone(), cluster.to_owned()));
+        if let Some(entry) = change.after.as_ref() {
+            wake_cluster(&wake, entry);
         }
+    }
+}
+
+fn wake_cluster(wake: &mpsc::UnboundedSender<(String, String)>, entry: &reconcile::Entry<Infrastructure>) {
+    if let Some(cluster) = entry.label(cluster_api::names::LABEL_CLUSTER_NAME) {
+        // The receiver lives as long as the process.
+        let _ = wake.send((entry.key().namespace, cluster.to_owned()));
     }
 }
 
