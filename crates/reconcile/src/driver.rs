@@ -214,11 +214,11 @@ impl<C: Controller> Driver<C> {
             }
             Err(failure) => {
                 let mut again = self.failed(key);
-                if failure.explained {
+                if failure.explained.is_some() {
                     again = again.min(REFUSED_AGAIN);
                 }
                 tracing::warn!(error = format!("{:#}", failure.error), retry_in = ?again, "pass failed");
-                self.tell_failure(key, &entry, &failure.error).await;
+                self.tell_failure(key, &entry, &failure).await;
                 self.wake(key.clone(), again);
                 Outcome::Error
             }
@@ -320,7 +320,7 @@ impl<C: Controller> Driver<C> {
             self.tell_status(key, entry, &live, &plan, failure.is_some(), writer).await?;
         }
         match failure {
-            Some((error, explained)) => Err(Failure { error, explained: explained.is_some() }),
+            Some((error, explained)) => Err(Failure { error, explained }),
             None if changed => Ok(Next::In(Duration::ZERO)),
             None => Ok(plan.next),
         }
@@ -455,15 +455,15 @@ impl<C: Controller> Driver<C> {
     }
 }
 
-struct Failure {
-    error: anyhow::Error,
+pub(crate) struct Failure {
+    pub(crate) error: anyhow::Error,
     /// The user reads the cause in a condition of its own.
-    explained: bool,
+    pub(crate) explained: Option<Condition>,
 }
 
 impl From<anyhow::Error> for Failure {
     fn from(error: anyhow::Error) -> Self {
-        Self { error, explained: false }
+        Self { error, explained: None }
     }
 }
 

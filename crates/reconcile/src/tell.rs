@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::cache::{Entry, Key};
 use crate::controller::Controller;
-use crate::driver::Driver;
+use crate::driver::{Driver, Failure};
 use crate::effect::{Event, Plan, Tell};
 use crate::status;
 
@@ -46,13 +46,15 @@ impl<C: Controller> Driver<C> {
         self.send(&entry.fact, "Restore", &event).await;
     }
 
-    /// A failure is told once per cause, not once per try.
-    pub(crate) async fn tell_failure(&self, key: &Key, entry: &Entry<C::Kind>, error: &anyhow::Error) {
-        let words = format!("{error:#}");
+    /// A failure is told once per cause, not once per try: in the words of its condition if it has one.
+    pub(crate) async fn tell_failure(&self, key: &Key, entry: &Entry<C::Kind>, failure: &Failure) {
+        let (reason, words) = match &failure.explained {
+            Some(condition) => (condition.reason.clone(), condition.message.clone()),
+            None => ("ReconcileFailed".to_owned(), format!("{:#}", failure.error)),
+        };
         let news = self.remember(key, |memory| memory.told.replace(words.clone()).as_ref() != Some(&words));
         if news {
-            let event =
-                Event { warning: true, reason: "ReconcileFailed".into(), note: words, tell: Tell::Acted };
+            let event = Event { warning: true, reason, note: words, tell: Tell::Acted };
             self.send(&entry.fact, "Reconcile", &event).await;
         }
     }
