@@ -84,8 +84,8 @@ pub trait Controller: Send + Sync + 'static {
         _observed: &Self::Observed,
         _effect: &Effect<Self::Own>,
         _error: &kube::Error,
-    ) -> Option<Condition> {
-        None
+    ) -> impl Future<Output = Option<Condition>> + Send {
+        std::future::ready(None)
     }
 
     /// The object is gone from the cache: drop what is remembered about it (connections, tasks, series).

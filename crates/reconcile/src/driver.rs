@@ -291,8 +291,10 @@ impl<C: Controller> Driver<C> {
                 Ok(did) => changed |= did,
                 Err(error) => {
                     let refusal = error.chain().find_map(|cause| cause.downcast_ref::<kube::Error>());
-                    let explained =
-                        refusal.and_then(|refusal| self.controller.refused(observed, effect, refusal));
+                    let explained = match refusal {
+                        Some(refusal) => self.controller.refused(observed, effect, refusal).await,
+                        None => None,
+                    };
                     failure = Some((error, explained));
                     break;
                 }

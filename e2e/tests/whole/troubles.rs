@@ -31,7 +31,7 @@ async fn a_taken_node_port(day: &Day) -> Result<()> {
     let spec = json!({"version": day.version(), "storage": {"type": "kine"},
         "service": {"type": "NodePort", "apiPort": 30999, "konnectivityPort": 31999}});
     day.apply(&[hosted("port", &spec)]).await?;
-    let words = ["30999", "another Service"];
+    let words = ["30999", "Service default/squatter"];
     let told = day.until_told(CLUSTER, "port", "ControlPlaneExposed", "NodePortTaken", &words).await?;
     day.until_event(CLUSTER, "port", "NodePortTaken", &words).await?;
     can_be_deleted(day, "port", &spec, "ControlPlaneExposed", "NodePortTaken").await?;

@@ -2,6 +2,8 @@
 
 use api::hosted::{HostedEndpoint, ServiceType};
 use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::core::v1::Service;
+use kube::ResourceExt as _;
 use serde::{Deserialize, Serialize};
 
 use super::facts::{NodeFact, Seen, ServiceFact};
@@ -122,6 +124,18 @@ pub fn kubeconfig_server(wanted: &Wanted<'_>, endpoint: &Endpoint) -> String {
     } else {
         format!("https://{}", endpoint.authority())
     }
+}
+
+/// The Service that holds a node port, as namespace/name; `None` if it cannot be found, or may not be looked for.
+pub async fn holder(client: &kube::Client, port: &str) -> Option<String> {
+    let all: kube::Api<Service> = kube::Api::all(client.clone());
+    let all = all.list(&kube::api::ListParams::default()).await.ok()?;
+    let ports = |service: &Service| service.spec.clone().and_then(|spec| spec.ports).unwrap_or_default();
+    let holds = |service: &&Service| {
+        ports(service).iter().any(|one| one.node_port.is_some_and(|held| held.to_string() == port))
+    };
+    let found = all.items.iter().find(holds)?;
+    Some(format!("{}/{}", found.namespace()?, found.name_any()))
 }
 
 #[cfg(test)]

@@ -40,7 +40,6 @@ use api::{HostedCluster, JoinTokenRequest};
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{ConfigMap, Node, PersistentVolumeClaim, Pod, Secret, Service};
-use kube::ResourceExt as _;
 use kube::api::ApiResource;
 use reconcile::{Cache, Change, Condition, Context, Controller, Effect, Entry, Is, Key, Pass, Plan, Wakes};
 use workload::Children;
@@ -193,7 +192,12 @@ impl Controller for Hosted {
     }
 
     /// A taken node port is a condition of its own (11.1); who holds it is told where we may look.
-    fn refused(&self, observed: &Observed, effect: &Effect<Own>, error: &kube::Error) -> Option<Condition> {
+    async fn refused(
+        &self,
+        observed: &Observed,
+        effect: &Effect<Own>,
+        error: &kube::Error,
+    ) -> Option<Condition> {
         let Effect::Apply(object) = effect else { return None };
         let service = object.types.as_ref().is_some_and(|types| types.kind == "Service");
         let kube::Error::Api(status) = error else { return None };
@@ -202,12 +206,8 @@ impl Controller for Hosted {
         }
         let port = status.message.split("Invalid value: ").nth(1).and_then(|rest| rest.split(':').next());
         let port = port.map_or_else(|| observed.spec.api_port().to_string(), ToOwned::to_owned);
-        let holder = self.services.all().into_iter().find(|entry| {
-            entry.fact.node_ports.values().any(|taken| taken.to_string() == port)
-                && entry.name() != object.name_any()
-        });
-        let holder =
-            holder.map_or_else(|| "another Service".to_owned(), |entry| format!("Service {}", entry.key()));
+        let holder = exposure::holder(self.context.client(), &port).await;
+        let holder = holder.map_or_else(|| "another Service".to_owned(), |name| format!("Service {name}"));
         let words = format!("{port} is held by {holder}; choose another port, or portAllocation: Auto");
         Some(Condition::new("ControlPlaneExposed", Is::False, "NodePortTaken", words))
     }

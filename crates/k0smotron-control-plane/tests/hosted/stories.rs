@@ -272,7 +272,7 @@ async fn a_taken_node_port_is_named_with_its_holder_and_recovers() -> Result<()>
         .find(|one| one.reason == "NodePortTaken")
         .unwrap()
         .message;
-    assert!(message.contains("30443"), "{message}");
+    assert!(message.starts_with("30443 is held by Service story/holder;"), "{message}");
     let events = stage.api::<k8s_openapi::api::events::v1::Event>();
     let told = events.list(&ListParams::default()).await?;
     let told: Vec<_> = told.iter().filter_map(|event| event.reason.as_deref()).collect();
