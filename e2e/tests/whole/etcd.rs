@@ -2,8 +2,10 @@
 //! dies again and again.
 
 use anyhow::{Result, ensure};
-use e2e::machines;
+use e2e::k0s::K0s;
+use e2e::{images, machines};
 use serde_json::json;
+use testbed::Cluster;
 
 use crate::support::pods;
 use crate::support::{CLUSTER, Day, Hunted, Writer, eventually, hosted, hosted_ready, member};
@@ -63,8 +65,7 @@ async fn story(day: &Day, name: &str, port: u16) -> Result<()> {
     acknowledged("a lost member was replaced")?;
 
     let mut version = version.to_owned();
-    if let Some(next) = machines::next_version(&day.bed.k0s)? {
-        e2e::images::import_k0s(&day.bed.cluster, &next)?;
+    if let Some(next) = next_version(day).await? {
         version.clone_from(&next.version);
         day.apply(&spec(3, &version)).await?;
         let tag = version.replace("+k0s", "-k0s");
@@ -94,4 +95,18 @@ async fn story(day: &Day, name: &str, port: u16) -> Result<()> {
     ));
     ensure!(gap < LONGEST_GAP, "{name}: shrinking: {gap:.1} s without an acknowledged write (H-31)");
     day.delete(CLUSTER, name).await
+}
+
+/// The version to change to, with its image in the bed. It may have to be built, which must not hold up what else
+/// goes on.
+async fn next_version(day: &Day) -> Result<Option<K0s>> {
+    let (k0s, state) = (day.bed.k0s.clone(), day.bed.cluster.state().to_owned());
+    tokio::task::spawn_blocking(move || {
+        let next = machines::next_version(&k0s)?;
+        if let Some(next) = &next {
+            images::import_k0s(&Cluster::attach(&state)?, next)?;
+        }
+        Ok(next)
+    })
+    .await?
 }

@@ -10,7 +10,7 @@ use k8s_openapi::api::core::v1::Node;
 use kube::api::Api;
 use serde_json::{Value, json};
 
-use crate::support::{Day, Fleet, MACHINE, REMOTE_MACHINE, child, eventually};
+use crate::support::{Day, Fleet, MACHINE, REMOTE_MACHINE, child, eventually, told};
 
 /// The Machine, its config and its host.
 const NAME: &str = "trouble";
@@ -28,12 +28,12 @@ pub async fn a_host_names_its_troubles_and_recovers(day: &Day, fleet: &Fleet, de
     day.until_event(REMOTE_MACHINE, NAME, "AuthFailed", &[]).await?;
     day.say(&format!("a wrong SSH key was told: {told}"));
 
-    // nothing was ever sent to it.
+    // it ends or says how it is ended.
     let unwanted = format!("{NAME}-unwanted");
     day.apply(&worker(day, fleet, demo, &unwanted, &wrong)).await?;
     day.until_told(REMOTE_MACHINE, &unwanted, BOOTSTRAP, "AuthFailed", &[]).await?;
-    day.delete(MACHINE, &unwanted).await?;
-    day.gone(REMOTE_MACHINE, &unwanted).await?;
+    day.let_go(MACHINE, &unwanted).await?;
+    give_up(day, &unwanted, &["AuthFailed"]).await?;
     day.say("a machine whose key is wrong can be deleted");
 
     machine.rotate_host_keys().await?;
@@ -90,13 +90,27 @@ async fn abandoned(day: &Day, fleet: &Fleet, demo: &Demo, right: &str) -> Result
     day.until_told(REMOTE_MACHINE, &name, BOOTSTRAP, "Provisioning", &["running command 1"]).await?;
     machine.unplug().await?;
     day.let_go(MACHINE, &name).await?;
-    let deleting = |seen: &Value| seen["metadata"]["deletionTimestamp"].is_string();
-    day.until(REMOTE_MACHINE, &name, "it is being deleted", deleting).await?;
-    day.annotate(REMOTE_MACHINE, &name, "k0smotron.io/skip-clean-up", "true").await?;
-    day.gone(MACHINE, &name).await?;
+    give_up(day, &name, &[]).await?;
     machine.plug().await?;
     day.say("a machine that is unplugged in the middle can be deleted without its host");
     Ok(())
+}
+
+/// Does what the condition of a machine that cannot be cleaned says, and sees it go.
+async fn give_up(day: &Day, name: &str, words: &[&str]) -> Result<()> {
+    let words = [words, &["k0smotron.io/skip-clean-up"]].concat();
+    let told = |seen: &Value| {
+        let gone = seen.is_null();
+        gone || told(seen, "Deleting").is_some_and(|(_, reason, message)| {
+            reason == "CleanUpFailed" && words.iter().all(|word| message.contains(word))
+        })
+    };
+    let seen = day.until(REMOTE_MACHINE, name, "it tells why it stays, or is gone", told).await?;
+    if !seen.is_null() {
+        day.annotate(REMOTE_MACHINE, name, "k0smotron.io/skip-clean-up", "true").await?;
+    }
+    day.gone(REMOTE_MACHINE, name).await?;
+    day.gone(MACHINE, name).await
 }
 
 /// The objects of a worker that waits in its first command.

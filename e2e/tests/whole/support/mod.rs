@@ -21,7 +21,7 @@ pub use child::{child, child_config};
 pub use fleet::Fleet;
 pub use hosted::{hosted, hosted_ready, member, pods};
 pub use managers::{Hunted, costs, restart_managers};
-pub use objects::{CLUSTER, MACHINE, REMOTE_MACHINE, REQUEST, SECRET, SERVICE, differences, written};
+pub use objects::{CLUSTER, MACHINE, REMOTE_MACHINE, REQUEST, SECRET, SERVICE, differences, told, written};
 pub use traffic::{Traffic, settle};
 pub use writer::Writer;
 
