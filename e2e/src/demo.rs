@@ -182,6 +182,20 @@ async fn pause() {
     tokio::time::sleep(BETWEEN_LOOKS).await;
 }
 
+/// The k0s configuration of a control plane whose workers are hosts of the bed: control groups of version 1, and a
+/// box that is nearly full is no reason to evict pods, or to collect images that nobody could pull again.
+pub fn for_workers() -> Value {
+    json!({
+        "apiVersion": "k0s.k0sproject.io/v1beta1",
+        "kind": "ClusterConfig",
+        "spec": { "workerProfiles": [{ "name": "default", "values": {
+            "failCgroupV1": false,
+            "evictionHard": { "imagefs.available": "1%", "nodefs.available": "1%", "memory.available": "50Mi" },
+            "imageGCHighThresholdPercent": 100,
+        } }] },
+    })
+}
+
 /// Gives an object of a cluster what it needs on this box: hosts of the bed have control groups of version 1, a
 /// containerd of their own, and k0s in place.
 pub fn suit_this_box(object: &mut Value, version: &str) {
@@ -191,15 +205,7 @@ pub fn suit_this_box(object: &mut Value, version: &str) {
             if !version.ends_with("+k0s.0") {
                 object["spec"]["version"] = version.into();
             }
-            object["spec"]["k0sConfig"] = json!({
-                "apiVersion": "k0s.k0sproject.io/v1beta1",
-                "kind": "ClusterConfig",
-                "spec": { "workerProfiles": [{ "name": "default", "values": {
-                    "failCgroupV1": false,
-                    // A box that is nearly full is no reason to evict a demo's pods.
-                    "evictionHard": { "imagefs.available": "1%", "nodefs.available": "1%", "memory.available": "50Mi" },
-                } }] },
-            });
+            object["spec"]["k0sConfig"] = for_workers();
         }
         Some("K0sWorkerConfig") => {
             object["spec"]["preInstalledK0s"] = true.into();

@@ -34,10 +34,7 @@ pub struct Storages {
 fn samples(day: &Day) -> Result<Vec<Sample>> {
     let directory = day.folder("host-path")?.join("control-plane");
     let version = day.version();
-    // Hosts of the bed have control groups of version 1.
-    let for_workers = json!({"apiVersion": "k0s.k0sproject.io/v1beta1", "kind": "ClusterConfig",
-        "spec": {"workerProfiles": [{"name": "default", "values": {"failCgroupV1": false,
-            "evictionHard": {"imagefs.available": "1%", "nodefs.available": "1%", "memory.available": "50Mi"}}}]}});
+    let for_workers = e2e::demo::for_workers();
     let sample = |name, keeps, members, spec: Value| Sample { name, members, keeps, spec };
     let claim =
         json!({"spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}});
