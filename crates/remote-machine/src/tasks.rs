@@ -20,6 +20,8 @@ use crate::host::{HostFacts, Progress};
 pub enum Work {
     /// Learn the host's key.
     Learn,
+    /// See whether the host lets us in.
+    LogIn,
     /// Bootstrap the host.
     Provision,
     /// Give it back.
@@ -48,6 +50,8 @@ pub enum State {
         /// Its fingerprint.
         fingerprint: String,
     },
+    /// The host lets us in.
+    LetIn,
     /// The host is bootstrapped.
     Provisioned {
         /// What it is.

@@ -180,8 +180,20 @@ fn r1_pinned_and_insecure_hosts_are_not_asked_first() {
 #[test]
 fn what_the_clean_up_needs_is_recorded_before_anything_is_sent() {
     let unrecorded = with(annotated("k0smotron.io/clean-up", &Value::Null));
-    assert_eq!(decide(&unrecorded), Step::RecordCleanUp { facts: FACTS.into() });
+    assert_eq!(plan(&unrecorded).effects, [Effect::Own(Own::LogIn)]);
+    let let_in = task(unrecorded, "LogIn", json!("LetIn"), 0);
+    assert_eq!(decide(&let_in), Step::RecordCleanUp { facts: FACTS.into() });
     assert_eq!(plan(&with(json!({}))).effects, [Effect::Own(Own::Provision)]);
+}
+
+#[test]
+fn r5_a_machine_whose_host_lets_nobody_in_goes_at_once() {
+    let unrecorded = with(annotated("k0smotron.io/clean-up", &Value::Null));
+    let refused = task(unrecorded, "LogIn", failed("AuthFailed"), 3);
+    assert_eq!(condition(&refused, "BootstrapExecSucceeded").1, "AuthFailed");
+    let going =
+        task(deleting(annotated("k0smotron.io/clean-up", &Value::Null)), "LogIn", failed("AuthFailed"), 3);
+    assert_eq!(plan(&going).effects, [Effect::Own(Own::Forget), Effect::Release]);
 }
 
 #[test]
@@ -386,7 +398,8 @@ fn k33_what_is_deleted_because_it_moved_is_left_alone() {
 
 #[test]
 fn r20_only_our_own_fields_are_applied() {
-    let observed = with(annotated("k0smotron.io/clean-up", &Value::Null));
+    let unrecorded = with(annotated("k0smotron.io/clean-up", &Value::Null));
+    let observed = task(unrecorded, "LogIn", json!("LetIn"), 0);
     let [Effect::Apply(object)] = &plan(&observed).effects[..] else { panic!() };
     assert!(object.data.get("spec").is_none());
     let remote: RemoteMachine = observed.remote;

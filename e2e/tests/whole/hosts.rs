@@ -10,7 +10,7 @@ use k8s_openapi::api::core::v1::Node;
 use kube::api::Api;
 use serde_json::{Value, json};
 
-use crate::support::{Day, Fleet, MACHINE, REMOTE_MACHINE, child, eventually, told};
+use crate::support::{Day, Fleet, MACHINE, REMOTE_MACHINE, child, eventually};
 
 /// The Machine, its config and its host.
 const NAME: &str = "trouble";
@@ -28,12 +28,13 @@ pub async fn a_host_names_its_troubles_and_recovers(day: &Day, fleet: &Fleet, de
     day.until_event(REMOTE_MACHINE, NAME, "AuthFailed", &[]).await?;
     day.say(&format!("a wrong SSH key was told: {told}"));
 
-    // it ends or says how it is ended.
+    // nothing was sent to the host, so nothing is to be cleaned.
     let unwanted = format!("{NAME}-unwanted");
     day.apply(&worker(day, fleet, demo, &unwanted, &wrong)).await?;
     day.until_told(REMOTE_MACHINE, &unwanted, BOOTSTRAP, "AuthFailed", &[]).await?;
     day.let_go(MACHINE, &unwanted).await?;
-    give_up(day, &unwanted, &["AuthFailed"]).await?;
+    day.gone(REMOTE_MACHINE, &unwanted).await?;
+    day.gone(MACHINE, &unwanted).await?;
     day.say("a machine whose key is wrong can be deleted");
 
     machine.rotate_host_keys().await?;
@@ -90,25 +91,17 @@ async fn abandoned(day: &Day, fleet: &Fleet, demo: &Demo, right: &str) -> Result
     day.until_told(REMOTE_MACHINE, &name, BOOTSTRAP, "Provisioning", &["running command 1"]).await?;
     machine.unplug().await?;
     day.let_go(MACHINE, &name).await?;
-    give_up(day, &name, &[]).await?;
+    give_up(day, &name).await?;
     machine.plug().await?;
     day.say("a machine that is unplugged in the middle can be deleted without its host");
     Ok(())
 }
 
 /// Does what the condition of a machine that cannot be cleaned says, and sees it go.
-async fn give_up(day: &Day, name: &str, words: &[&str]) -> Result<()> {
-    let words = [words, &["k0smotron.io/skip-clean-up"]].concat();
-    let told = |seen: &Value| {
-        let gone = seen.is_null();
-        gone || told(seen, "Deleting").is_some_and(|(_, reason, message)| {
-            reason == "CleanUpFailed" && words.iter().all(|word| message.contains(word))
-        })
-    };
-    let seen = day.until(REMOTE_MACHINE, name, "it tells why it stays, or is gone", told).await?;
-    if !seen.is_null() {
-        day.annotate(REMOTE_MACHINE, name, "k0smotron.io/skip-clean-up", "true").await?;
-    }
+async fn give_up(day: &Day, name: &str) -> Result<()> {
+    let way_out = "k0smotron.io/skip-clean-up";
+    day.until_told(REMOTE_MACHINE, name, "Deleting", "CleanUpFailed", &[way_out]).await?;
+    day.annotate(REMOTE_MACHINE, name, way_out, "true").await?;
     day.gone(REMOTE_MACHINE, name).await?;
     day.gone(MACHINE, name).await
 }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use testbed::cluster::network::{NODE_IP, POD_SUBNET};
 use testbed::postgres::Postgres;
 
-use crate::support::{CLUSTER, Day, child, eventually, hosted, hosted_ready, kubectl, pods};
+use crate::support::{CLUSTER, Day, answer, child, eventually, hosted, hosted_ready, kubectl, pods};
 
 /// The cluster on a claim: a worker joins it by hand later.
 pub const ON_A_CLAIM: &str = "claim";
@@ -116,7 +116,9 @@ impl Storages {
                 })
                 .await?;
                 hosted_ready(day, name, 1, *members).await?;
-                ensure!(read(day, name).await? == *name, "{name} has lost what was written");
+                // The pod is Ready; the node's proxy learns of its address a moment later.
+                let note = answer(&format!("{name} answers"), || read(day, name)).await?;
+                ensure!(note.as_deref() == Some(name), "{name} has lost what was written: {note:?}");
             }
         }
         day.say("claim, hostPath, PostgreSQL and etcd kept the data of a deleted pod");
@@ -166,8 +168,9 @@ async fn write(day: &Day, name: &str) -> Result<()> {
     .await
 }
 
-async fn read(day: &Day, name: &str) -> Result<String> {
+/// What was written; `None` when it is lost.
+async fn read(day: &Day, name: &str) -> Result<Option<String>> {
     let api: Api<ConfigMap> = Api::namespaced(child(day, name).await?, "default");
-    let note = api.get(NOTE).await.with_context(|| format!("reading what was written to {name}"))?;
-    Ok(note.data.and_then(|data| data.get("cluster").cloned()).unwrap_or_default())
+    let note = api.get_opt(NOTE).await?;
+    Ok(note.and_then(|note| note.data?.get("cluster").cloned()))
 }

@@ -70,6 +70,8 @@ pub enum Step {
         /// Its fingerprint.
         fingerprint: String,
     },
+    /// Log in once and send nothing: a host that lets nobody in needs no clean-up.
+    LogIn,
     /// Write down what a clean-up will need, before anything is sent.
     RecordCleanUp {
         /// The annotation's text.
@@ -143,7 +145,7 @@ fn live(observed: &Observed) -> Step {
     provision(observed, data)
 }
 
-/// 12: learn whom we talk to, write down how to undo it, do it.
+/// 12: learn whom we talk to, be let in, write down how to undo it, do it.
 fn provision(observed: &Observed, data: &DataFacts) -> Step {
     let retry = observed.wished(RETRY_PROVISION);
     if retry && matches!(observed.task, Some(Task { state: State::Failed { .. }, .. })) {
@@ -167,7 +169,12 @@ fn provision(observed: &Observed, data: &DataFacts) -> Step {
     }
     let facts = data.facts.text();
     if observed.annotation(CLEAN_UP) != Some(facts.as_str()) {
-        return Step::RecordCleanUp { facts };
+        return match &observed.task {
+            Some(Task { state: State::LetIn, input, .. }) if *input == digest => {
+                Step::RecordCleanUp { facts }
+            }
+            _ => Step::LogIn,
+        };
     }
     Step::Provision
 }
@@ -184,7 +191,7 @@ fn leave(observed: &Observed) -> Step {
     if let Some(task) = &observed.task {
         match (&task.state, task.work) {
             (State::Cleaned { .. }, _) => return let_go("the host is clean", false),
-            (State::Running { .. }, Work::CleanUp | Work::Learn) if !gives_up(observed) => {
+            (State::Running { .. }, Work::CleanUp | Work::Learn | Work::LogIn) if !gives_up(observed) => {
                 return Step::CleaningUp { last: task.last.clone() };
             }
             (State::Running { .. }, Work::Provision) => return Step::Cancel,

@@ -14,7 +14,7 @@ use super::{CLEAN_UP, FORCE_PROVISION, RemoteMachines, SSH_HOST_KEY};
 use crate::facts::{CleanUpFacts, Role};
 use crate::failure::Failure;
 use crate::host::{Access, CleanUp, Job, clean_up, provision};
-use crate::ssh::{Target, Trust, fingerprint_of};
+use crate::ssh::{Connection, Target, Trust, fingerprint_of};
 use crate::tasks::{State, Work};
 
 /// An act.
@@ -22,6 +22,8 @@ use crate::tasks::{State, Work};
 pub enum Own {
     /// Ask the host for its key.
     Learn,
+    /// See whether the host lets us in.
+    LogIn,
     /// Bootstrap the host.
     Provision,
     /// Clean the host.
@@ -49,6 +51,14 @@ impl RemoteMachines {
                 let target = target(&observed.remote);
                 self.start(pass, observed, Work::Learn, |_| async move {
                     Ok(State::Learned { fingerprint: fingerprint_of(&target).await? })
+                });
+                Ok(true)
+            }
+            Own::LogIn => {
+                let Some(access) = self.access(observed).await? else { return Ok(false) };
+                self.start(pass, observed, Work::LogIn, |_| async move {
+                    Connection::open(&access.target, &access.trust, &access.key).await?.close().await;
+                    Ok(State::LetIn)
                 });
                 Ok(true)
             }

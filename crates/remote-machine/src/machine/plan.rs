@@ -132,6 +132,10 @@ fn say(
             );
             ("RecordHostKey", format!("the host's key is {fingerprint}"))
         }
+        Step::LogIn => {
+            plan.effects = vec![Effect::Own(Own::LogIn)];
+            ("LogIn", "the host is asked whether it lets us in".to_owned())
+        }
         Step::RecordCleanUp { facts } => {
             plan.effects = vec![own_part(&observed.remote, &[(CLEAN_UP, facts)], None)];
             ("RecordCleanUp", "what the clean-up will need is recorded".to_owned())

@@ -107,7 +107,6 @@ func (c *Controller) startAPIServer(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	child.Grace = 20 * time.Second
 	if err := child.Start(); err != nil {
 		return err
 	}

@@ -20,6 +20,14 @@ import (
 
 const managed = "_K0S_MANAGED=yes"
 
+const (
+	// askAgain is how long a program has to end before it gets another SIGTERM. A kube-apiserver whose clients watch
+	// waits a minute for them, and ends at once at the second one.
+	askAgain = 5 * time.Second
+	// grace is how long it has before it is killed.
+	grace = 20 * time.Second
+)
+
 // Child is one program under supervision.
 type Child struct {
 	Name    string
@@ -29,7 +37,6 @@ type Child struct {
 	User    string // empty or unknown: ours
 	RunDir  string // of the pid file
 	DataDir string
-	Grace   time.Duration // between SIGTERM and SIGKILL
 
 	mu      sync.Mutex
 	cmd     *exec.Cmd
@@ -39,9 +46,6 @@ type Child struct {
 
 // Start kills a leftover of an earlier life, starts the program and keeps it running.
 func (c *Child) Start() error {
-	if c.Grace == 0 {
-		c.Grace = 10 * time.Second
-	}
 	c.killLeftover()
 	c.quit, c.stopped = make(chan struct{}), make(chan struct{})
 	if err := c.spawn(); err != nil {
@@ -112,7 +116,7 @@ func (c *Child) wait() error {
 	return cmd.Wait()
 }
 
-// Stop ends the program: SIGTERM, and SIGKILL after its grace.
+// Stop ends the program: SIGTERM, again and again, and SIGKILL at last.
 func (c *Child) Stop() {
 	c.mu.Lock()
 	cmd := c.cmd
@@ -126,13 +130,18 @@ func (c *Child) Stop() {
 	default:
 	}
 	close(c.quit)
-	_ = cmd.Process.Signal(syscall.SIGTERM)
-	select {
-	case <-c.stopped:
-	case <-time.After(c.Grace):
-		slog.Warn("component does not stop, killing it", "component", c.Name)
-		_ = cmd.Process.Kill()
-		<-c.stopped
+	for began, running := time.Now(), true; running; {
+		if time.Since(began) < grace {
+			_ = cmd.Process.Signal(syscall.SIGTERM)
+		} else {
+			slog.Warn("component does not stop, killing it", "component", c.Name)
+			_ = cmd.Process.Kill()
+		}
+		select {
+		case <-c.stopped:
+			running = false
+		case <-time.After(askAgain):
+		}
 	}
 	_ = os.Remove(c.pidFile())
 	slog.Info("component stopped", "component", c.Name)
@@ -158,10 +167,10 @@ func (c *Child) killLeftover() {
 	}
 	slog.Info("stopping a leftover of an earlier k0s", "component", c.Name, "pid", pid)
 	_ = syscall.Kill(pid, syscall.SIGTERM)
-	for deadline := time.Now().Add(c.Grace); isOurs(pid, c.Bin); time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(grace); isOurs(pid, c.Bin); time.Sleep(50 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			_ = syscall.Kill(pid, syscall.SIGKILL)
-			deadline = deadline.Add(c.Grace)
+			deadline = deadline.Add(grace)
 		}
 	}
 }

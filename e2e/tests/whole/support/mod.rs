@@ -11,7 +11,7 @@ mod writer;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail};
 use e2e::bed::{Bed, BedOptions};
 use e2e::k0s;
 use e2e::progress::Progress;
@@ -21,7 +21,7 @@ pub use child::{child, child_config};
 pub use fleet::Fleet;
 pub use hosted::{hosted, hosted_ready, member, pods};
 pub use managers::{Hunted, costs, restart_managers};
-pub use objects::{CLUSTER, MACHINE, REMOTE_MACHINE, REQUEST, SECRET, SERVICE, differences, told, written};
+pub use objects::{CLUSTER, MACHINE, REMOTE_MACHINE, REQUEST, SECRET, SERVICE, differences, written};
 pub use traffic::{Traffic, settle};
 pub use writer::Writer;
 
@@ -73,20 +73,19 @@ impl Day {
 
 /// Waits for something.
 pub async fn eventually<F: Future<Output = Result<bool>>>(what: &str, yes: impl Fn() -> F) -> Result<()> {
+    let holds = || async { if yes().await? { Ok(()) } else { bail!("it is not so") } };
+    answer(what, holds).await
+}
+
+/// Asks until there is an answer.
+pub async fn answer<T, F: Future<Output = Result<T>>>(what: &str, ask: impl Fn() -> F) -> Result<T> {
     let began = Instant::now();
-    let mut last = None;
     loop {
-        match yes().await {
-            Ok(true) => return Ok(()),
-            Ok(false) => {}
-            Err(error) => last = Some(error),
+        match ask().await {
+            Ok(answer) => return Ok(answer),
+            Err(error) if began.elapsed() > PATIENCE => bail!("not within {PATIENCE:?}: {what}: {error:#}"),
+            Err(_) => tokio::time::sleep(PAUSE).await,
         }
-        ensure!(
-            began.elapsed() < PATIENCE,
-            "not within {PATIENCE:?}: {what} {}",
-            last.map_or_else(String::new, |e| format!("({e:#})"))
-        );
-        tokio::time::sleep(PAUSE).await;
     }
 }
 
