@@ -173,13 +173,30 @@ async fn what_a_killed_run_left_is_removed_by_the_next_one() -> Result<()> {
     Ok(())
 }
 
+/// A kept cluster, removed whatever becomes of its test: there is one place for all.
+struct Kept<'a>(&'a Path);
+
+impl Kept<'_> {
+    fn down(&self) -> Result<bool> {
+        let mut down = Command::new(env!("CARGO_BIN_EXE_testbed"));
+        Ok(down.arg("down").arg("--state").arg(self.0).status()?.success())
+    }
+}
+
+impl Drop for Kept<'_> {
+    fn drop(&mut self) {
+        // What is down already is down again.
+        let _ = self.down();
+    }
+}
+
 #[tokio::test]
 async fn clusterctl_installs_core_and_finds_it_in_a_kept_cluster() -> Result<()> {
     let _one = ONE.lock().await;
     let dir = tempfile::tempdir()?;
     let state = dir.path().join("state");
-    let program = env!("CARGO_BIN_EXE_testbed");
-    let keep = Some(program.into());
+    let keep = Some(env!("CARGO_BIN_EXE_testbed").into());
+    let kept = Kept(&state);
     drop(Cluster::start(ClusterOptions { state: state.clone(), keep }).await?);
 
     let bed = Cluster::attach(&state)?;
@@ -215,8 +232,7 @@ async fn clusterctl_installs_core_and_finds_it_in_a_kept_cluster() -> Result<()>
         "one is kept here"
     );
 
-    let down = Command::new(program).arg("down").arg("--state").arg(&state).status()?;
-    assert!(down.success());
+    assert!(kept.down()?);
     assert_eq!(cluster::left(&state), Vec::<String>::new());
     Ok(())
 }

@@ -8,6 +8,7 @@ mod etcd;
 mod hosts;
 mod joining;
 mod rights;
+mod shown;
 mod silence;
 mod storage;
 mod support;
@@ -19,11 +20,6 @@ use e2e::demo::Demo;
 use storage::Storages;
 use support::{Day, Fleet};
 
-/// Parts that have not passed in one piece yet run when they are asked for (`K0SMOTRON_WHOLE=all`): see ROADMAP.md.
-fn everything() -> bool {
-    std::env::var("K0SMOTRON_WHOLE").is_ok_and(|value| value == "all")
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn clusters_live_and_die_as_their_users_expect() -> Result<()> {
     let day = Day::begin().await?;
@@ -31,6 +27,7 @@ async fn clusters_live_and_die_as_their_users_expect() -> Result<()> {
     let demo = Demo { name: "first".into(), namespace: "default".into() };
 
     template::a_cluster_comes_up_from_the_template(&day, &fleet, &demo).await?;
+    shown::people_see_that_everything_is_well(&day, &demo).await?;
     template::pods_logs_exec_and_services_work_through_the_hosted_control_plane(&day, &demo).await?;
     let storages = Storages::come_up(&day).await?;
     storages.keep_their_data(&day).await?;
@@ -45,16 +42,14 @@ async fn clusters_live_and_die_as_their_users_expect() -> Result<()> {
     storages.delete(&day).await?;
 
     etcd::a_hosted_etcd_grows_shrinks_and_heals_under_a_writer(&day).await?;
-    if everything() {
-        // The manager of control planes is killed again and again; that of hosts is another one.
-        let (held, recovered) = tokio::join!(
-            etcd::a_hosted_etcd_holds_while_its_manager_is_killed_again_and_again(&day),
-            hosts::a_host_names_its_troubles_and_recovers(&day, &fleet, &demo),
-        );
-        held.and(recovered)?;
-    }
+    // The manager of control planes is killed again and again; that of hosts is another one.
+    let (held, recovered) = tokio::join!(
+        etcd::a_hosted_etcd_holds_while_its_manager_is_killed_again_and_again(&day),
+        hosts::a_host_names_its_troubles_and_recovers(&day, &fleet, &demo),
+    );
+    held.and(recovered)?;
 
     template::a_deleted_cluster_leaves_nothing_and_its_machine_joins_another(&day, &fleet, &demo).await?;
-    rights::no_manager_lacks_a_right_and_none_has_one_that_it_never_uses(&day, everything()).await?;
+    rights::no_manager_lacks_a_right_and_none_has_one_that_it_never_uses(&day).await?;
     fleet.stop().await
 }

@@ -10,7 +10,9 @@ const GET: &[&str] = &["get"];
 const LIST: &[&str] = &["list"];
 const PATCH: &[&str] = &["patch"];
 const UPDATE: &[&str] = &["update"];
-const READ_PATCH: &[&str] = &["get", "list", "watch", "patch"];
+/// Most kinds are read from a watched cache only.
+const WATCH: &[&str] = &["list", "watch"];
+const WATCH_PATCH: &[&str] = &["list", "watch", "patch"];
 /// What we make, keep and remove. Our writes are server-side applies (patch) and creations, never updates.
 const OWN: &[&str] = &["get", "list", "watch", "create", "patch", "delete"];
 const CREATE: &[&str] = &["create"];
@@ -21,56 +23,59 @@ type Rule = (&'static str, &'static [&'static str], &'static [&'static str]);
 /// Rights that every manager needs.
 const COMMON: &[Rule] = &[
     ("events.k8s.io", &["events"], TELL),
-    ("apiextensions.k8s.io", &["customresourcedefinitions"], READ),
+    ("apiextensions.k8s.io", &["customresourcedefinitions"], WATCH),
     // The diagnostics server asks whose token it is and what its owner may read.
     ("authentication.k8s.io", &["tokenreviews"], CREATE),
     ("authorization.k8s.io", &["subjectaccessreviews"], CREATE),
 ];
 
 const BOOTSTRAP: &[Rule] = &[
-    ("", &["secrets"], OWN),
+    ("", &["secrets"], &["get", "list", "watch", "create", "patch"]),
     ("", &["configmaps"], GET),
     // The way to a hosted control plane is its Service (H-22).
     ("", &["services"], LIST),
-    ("cluster.x-k8s.io", &["clusters", "machines", "machinepools"], READ),
+    ("cluster.x-k8s.io", &["clusters", "machines", "machinepools"], WATCH),
     // The condition NodeLinked.
     ("cluster.x-k8s.io", &["machines/status"], PATCH),
-    ("bootstrap.cluster.x-k8s.io", &["k0sworkerconfigs"], READ_PATCH),
+    ("bootstrap.cluster.x-k8s.io", &["k0sworkerconfigs"], WATCH),
     ("bootstrap.cluster.x-k8s.io", &["k0sworkerconfigs/status"], PATCH),
-    ("bootstrap.cluster.x-k8s.io", &["k0sworkerconfigs/finalizers"], UPDATE),
-    ("controlplane.cluster.x-k8s.io", &["k0smotroncontrolplanes"], READ),
 ];
 
 const STANDALONE: &[Rule] = &[
-    ("", &["secrets", "configmaps", "services", "persistentvolumeclaims"], OWN),
-    ("", &["nodes"], READ),
-    ("", &["pods"], &["get", "list", "watch", "delete"]),
+    ("", &["secrets", "services"], OWN),
+    ("", &["configmaps"], &["get", "list", "watch", "create", "patch"]),
+    ("", &["persistentvolumeclaims"], &["list", "watch", "patch", "delete"]),
+    ("", &["nodes"], WATCH),
+    ("", &["pods"], &["list", "watch", "delete"]),
     ("apps", &["statefulsets"], OWN),
-    ("k0smotron.io", &["clusters", "jointokenrequests"], OWN),
+    ("k0smotron.io", &["clusters"], &["get", "list", "watch", "patch"]),
+    ("k0smotron.io", &["jointokenrequests"], &["list", "watch", "patch", "delete"]),
     ("k0smotron.io", &["clusters/status", "jointokenrequests/status"], PATCH),
-    ("k0smotron.io", &["clusters/finalizers", "jointokenrequests/finalizers"], UPDATE),
+    // Their objects block their deletion, which an API server may allow only to who could hold them, too.
+    ("k0smotron.io", &["clusters/finalizers"], UPDATE),
 ];
 
 const CONTROL_PLANE: &[Rule] = &[
-    ("cluster.x-k8s.io", &["clusters"], READ_PATCH),
-    ("cluster.x-k8s.io", &["machines", "machinepools"], READ),
-    ("controlplane.cluster.x-k8s.io", &["k0smotroncontrolplanes"], READ_PATCH),
+    ("cluster.x-k8s.io", &["clusters"], WATCH_PATCH),
+    ("cluster.x-k8s.io", &["machines", "machinepools"], WATCH),
+    ("controlplane.cluster.x-k8s.io", &["k0smotroncontrolplanes"], WATCH_PATCH),
     ("controlplane.cluster.x-k8s.io", &["k0smotroncontrolplanes/status"], PATCH),
-    ("controlplane.cluster.x-k8s.io", &["k0smotroncontrolplanes/finalizers"], UPDATE),
+    // Its hosted cluster.
+    ("k0smotron.io", &["clusters"], &["create", "delete"]),
     // The endpoint goes to the infrastructure object of any provider.
-    ("infrastructure.cluster.x-k8s.io", &["*"], &["get", "list", "watch", "patch"]),
+    ("infrastructure.cluster.x-k8s.io", &["*"], WATCH_PATCH),
 ];
 
 const INFRASTRUCTURE: &[Rule] = &[
     ("", &["secrets"], READ),
     ("", &["services"], LIST),
-    ("cluster.x-k8s.io", &["clusters"], READ),
+    ("cluster.x-k8s.io", &["clusters"], WATCH),
     // Labels of a host are copied to its Machine.
-    ("cluster.x-k8s.io", &["machines"], READ_PATCH),
+    ("cluster.x-k8s.io", &["machines"], WATCH_PATCH),
     ("cluster.x-k8s.io", &["machines/status"], PATCH),
-    ("infrastructure.cluster.x-k8s.io", &["remotemachines", "remoteclusters"], READ_PATCH),
+    ("infrastructure.cluster.x-k8s.io", &["remotemachines"], WATCH_PATCH),
+    ("infrastructure.cluster.x-k8s.io", &["remoteclusters"], WATCH),
     ("infrastructure.cluster.x-k8s.io", &["remotemachines/status", "remoteclusters/status"], PATCH),
-    ("infrastructure.cluster.x-k8s.io", &["remotemachines/finalizers", "remoteclusters/finalizers"], UPDATE),
 ];
 
 /// The rights of a bundle's manager.
@@ -97,7 +102,7 @@ pub(super) fn objects(bundle: Bundle) -> Vec<Value> {
             "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role",
             "metadata": { "name": leader, "namespace": NAMESPACE },
             "rules": [
-                rule(&("coordination.k8s.io", &["leases"], &["get", "list", "watch", "create", "update", "patch"])),
+                rule(&("coordination.k8s.io", &["leases"], &["get", "list", "watch", "create", "update"])),
             ],
         }),
         json!({

@@ -109,7 +109,7 @@ fn deleting(step: &Step) -> Condition {
 /// Cause and way out.
 fn unclean(failure: &Failure) -> String {
     format!(
-        "{failure}{}. It is tried again; to let the machine go without cleaning the host set annotation {SKIP_CLEAN_UP}: \"true\"",
+        "{failure}{}; it is tried again; to let the machine go without cleaning the host set annotation {SKIP_CLEAN_UP}: \"true\"",
         remedy(failure)
     )
 }

@@ -121,7 +121,6 @@ pub async fn install(cluster: &Cluster, providers: &[Provider]) -> Result<()> {
         cluster.kubectl(&["get", "deployments", "-n", "capi-system", "-o", "name"])?.contains("capi-");
     if !has_core {
         cluster.import(&core_image()?)?;
-        // With these there and usable, clusterctl takes cert-manager for installed; the bed's agent does its part.
         let crds = tools::files(Files::CertManager)?.join("deploy/crds");
         crate::control_plane::apply_crds(&client, &crate::yaml::read_dir(&crds)?).await?;
     }
@@ -218,7 +217,10 @@ impl Repository {
             let url = format!("file://{}", target.join(kind.components()).display());
             entries.push(json!({"name": name, "type": kind.type_name(), "url": url}));
         }
-        let config = json!({"providers": entries});
+        // The bed's agent does cert-manager's part. Said so, clusterctl waits until it is usable; else it would fetch
+        // one over the network whenever its trial objects of a former call are still being deleted.
+        let signer = json!({"externallyProvisioned": "true", "timeout": "1m"});
+        let config = json!({"providers": entries, "cert-manager": signer});
         fs::write(dir.join("clusterctl.yaml"), format!("{config:#}\n"))?;
         Ok(Self { dir, kubeconfig: cluster.kubeconfig() })
     }
