@@ -34,20 +34,18 @@ async fn clusters_live_and_die_as_their_users_expect() -> Result<()> {
     silence::settled_clusters_cost_no_request_and_a_restart_writes_nothing(&day).await?;
 
     // With quiet managers: what they say, and what a person does beside them.
-    let (told, joined) = tokio::join!(
+    tokio::try_join!(
         troubles::hosted_clusters_name_their_troubles_and_recover(&day),
         joining::a_worker_joins_by_hand_with_a_token(&day, &fleet),
-    );
-    told.and(joined)?;
-    storages.delete(&day).await?;
+    )?;
 
-    etcd::a_hosted_etcd_grows_shrinks_and_heals_under_a_writer(&day).await?;
-    // The manager of control planes is killed again and again; that of hosts is another one.
-    let (held, recovered) = tokio::join!(
-        etcd::a_hosted_etcd_holds_while_its_manager_is_killed_again_and_again(&day),
-        hosts::a_host_names_its_troubles_and_recovers(&day, &fleet, &demo),
-    );
-    held.and(recovered)?;
+    // Troubles of a host are mostly patience, which the control planes fill with work.
+    let control_planes = async {
+        storages.delete(&day).await?;
+        etcd::a_hosted_etcd_grows_shrinks_and_heals_under_a_writer(&day).await?;
+        etcd::a_hosted_etcd_holds_while_its_manager_is_killed_again_and_again(&day).await
+    };
+    tokio::try_join!(control_planes, hosts::a_host_names_its_troubles_and_recovers(&day, &fleet, &demo))?;
 
     template::a_deleted_cluster_leaves_nothing_and_its_machine_joins_another(&day, &fleet, &demo).await?;
     rights::no_manager_lacks_a_right_and_none_has_one_that_it_never_uses(&day).await?;
