@@ -15,10 +15,17 @@ mod support;
 mod template;
 mod troubles;
 
+use std::time::Duration;
+
 use anyhow::Result;
 use e2e::demo::Demo;
 use storage::Storages;
 use support::{Day, Fleet};
+
+/// A long day (`K0SMOTRON_LONG_DAY=1`, see CONTRIBUTING.md) takes nine minutes more than CI has.
+fn long() -> bool {
+    std::env::var("K0SMOTRON_LONG_DAY").is_ok_and(|value| value == "1")
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn clusters_live_and_die_as_their_users_expect() -> Result<()> {
@@ -31,7 +38,8 @@ async fn clusters_live_and_die_as_their_users_expect() -> Result<()> {
     template::pods_logs_exec_and_services_work_through_the_hosted_control_plane(&day, &demo).await?;
     let storages = Storages::come_up(&day).await?;
     storages.keep_their_data(&day).await?;
-    silence::settled_clusters_cost_no_request_and_a_restart_writes_nothing(&day).await?;
+    let window = Duration::from_secs(if long() { 300 } else { 30 });
+    silence::settled_clusters_cost_no_request_and_a_restart_writes_nothing(&day, window).await?;
 
     // With quiet managers: what they say, and what a person does beside them.
     tokio::try_join!(
@@ -42,7 +50,10 @@ async fn clusters_live_and_die_as_their_users_expect() -> Result<()> {
     // Troubles of a host are mostly patience, which the control planes fill with work.
     let control_planes = async {
         storages.delete(&day).await?;
-        etcd::a_hosted_etcd_grows_shrinks_and_heals_under_a_writer(&day).await?;
+        // The story under a manager that lives is part of the one under a manager that dies.
+        if long() {
+            etcd::a_hosted_etcd_grows_shrinks_and_heals_under_a_writer(&day).await?;
+        }
         etcd::a_hosted_etcd_holds_while_its_manager_is_killed_again_and_again(&day).await
     };
     tokio::try_join!(control_planes, hosts::a_host_names_its_troubles_and_recovers(&day, &fleet, &demo))?;

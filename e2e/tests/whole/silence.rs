@@ -8,14 +8,11 @@ use serde_json::Value;
 
 use crate::support::{Day, Traffic, costs, differences, restart_managers, settle, written};
 
-/// How long the managers are watched doing nothing: `K0SMOTRON_IDLE_SECONDS`, else a minute.
-fn idle() -> Result<Duration> {
-    let seconds = std::env::var("K0SMOTRON_IDLE_SECONDS").unwrap_or_else(|_| "60".into());
-    Ok(Duration::from_secs(seconds.parse().context("K0SMOTRON_IDLE_SECONDS")?))
-}
-
-pub async fn settled_clusters_cost_no_request_and_a_restart_writes_nothing(day: &Day) -> Result<()> {
-    let window = idle()?;
+/// The managers are watched doing nothing for this long.
+pub async fn settled_clusters_cost_no_request_and_a_restart_writes_nothing(
+    day: &Day,
+    window: Duration,
+) -> Result<()> {
     settle(day).await?;
     let (before, objects) = (costs()?, written(day).await?);
     let idle = Traffic::during(day, window).await?;

@@ -186,7 +186,8 @@ fn declare_etcd(situation: &Situation<'_>, change: Option<&Act>) -> Vec<Effect<O
     effects
 }
 
-/// Claims get the label by which a later cluster of this name tells that they are not its own (H-36).
+/// Claims get the label by which a later cluster of this name tells that they are not its own (H-36). Not before they
+/// have a volume: the scheduler writes to them until then, and a write of ours in between costs their pod seconds.
 fn own_claims(situation: &Situation<'_>) -> Vec<Effect<Own>> {
     let (seen, wanted) = (situation.seen, &situation.wanted);
     let mut claims: Vec<&Seen<ClaimFact>> = Vec::new();
@@ -196,9 +197,15 @@ fn own_claims(situation: &Situation<'_>) -> Vec<Effect<Own>> {
     if seen.etcd.is_some() {
         claims.extend(claims_of(seen, "etcd-data", &wanted.names.etcd()));
     }
-    let unlabelled = claims
-        .into_iter()
-        .filter(|claim| !claim.deleting && claim.labels.get(CLUSTER_UID) != Some(&seen.origin.uid));
+    let has_volume = |claim: &Seen<ClaimFact>| {
+        let mut pods = seen.pods.iter().chain(&seen.etcd_pods);
+        claim.fact.phase != "Pending"
+            || pods
+                .any(|pod| pod.fact.ready_since.is_some() && claim.name.ends_with(&format!("-{}", pod.name)))
+    };
+    let unlabelled = claims.into_iter().filter(|claim| {
+        !claim.deleting && claim.labels.get(CLUSTER_UID) != Some(&seen.origin.uid) && has_volume(claim)
+    });
     unlabelled.map(|claim| Effect::apply(label(seen, claim))).collect()
 }
 

@@ -106,13 +106,15 @@ fn objects() -> Vec<serde_json::Value> {
             "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": name},
             "subjects": [{"apiGroup": group, "kind": "User", "name": name}],
         }),
+        // As volumes of clouds and local ones are bound; else the scheduler now and then meets a claim before its volume,
+        // and looks again seconds later.
         json!({
             "apiVersion": "storage.k8s.io/v1", "kind": "StorageClass",
             "metadata": {
                 "name": STORAGE_CLASS,
                 "annotations": {"storageclass.kubernetes.io/is-default-class": "true"},
             },
-            "provisioner": agent::PROVISIONER, "reclaimPolicy": "Delete", "volumeBindingMode": "Immediate",
+            "provisioner": agent::PROVISIONER, "reclaimPolicy": "Delete", "volumeBindingMode": "WaitForFirstConsumer",
         }),
     ]
 }

@@ -131,8 +131,8 @@ pub fn template(wanted: &Wanted<'_>, discovered: &Discovered<'_>, config_secret:
                 },
                 // The Service forgets the pod before the API stops.
                 "lifecycle": {"preStop": {"exec": {"command": ["sleep", "3"]}}},
-                "startupProbe": readiness(wanted, api, &StartUp),
-                "readinessProbe": readiness(wanted, api, &Serving),
+                "startupProbe": readiness(wanted, api, &STARTING),
+                "readinessProbe": readiness(wanted, api, &SERVING),
                 "livenessProbe": {"tcpSocket": {"port": api}, "periodSeconds": 20, "timeoutSeconds": 5, "failureThreshold": 6},
                 "volumeMounts": mounts,
             }],
@@ -166,35 +166,30 @@ pub fn spread(wanted: &Wanted<'_>) -> Option<Value> {
     (!constraints.is_empty()).then(|| canonical(json!(constraints)))
 }
 
-struct StartUp;
-struct Serving;
+/// Seconds between two probes, seconds until one has failed, and failures until the pod counts as not ready.
+type Timing = (i32, i32, i32);
 
-trait Timing {
-    /// Period, timeout and failures of an HTTPS and of an exec probe.
-    fn timing(&self) -> [(i32, i32, i32); 2];
+/// When the API is asked, in either form.
+struct Asking {
+    https: Timing,
+    exec: Timing,
+    /// How long the program of the exec form waits for an answer.
+    answer: &'static str,
 }
 
-impl Timing for StartUp {
-    fn timing(&self) -> [(i32, i32, i32); 2] {
-        [(1, 5, 600), (1, 5, 600)]
-    }
-}
-
-impl Timing for Serving {
-    fn timing(&self) -> [(i32, i32, i32); 2] {
-        [(10, 5, 3), (30, 10, 2)]
-    }
-}
+/// Probes take turns: one that hangs because a starting API took its question and lost it keeps the next from seeing
+/// that it answers, so that one gives up early.
+const STARTING: Asking = Asking { https: (1, 5, 600), exec: (1, 5, 600), answer: "--request-timeout=2s" };
+const SERVING: Asking = Asking { https: (10, 5, 3), exec: (30, 10, 2), answer: "--request-timeout=9s" };
 
 /// Readiness is the API's own `/readyz` (H-19).
-fn readiness(wanted: &Wanted<'_>, api: u16, phase: &dyn Timing) -> Value {
-    let [https, exec] = phase.timing();
+fn readiness(wanted: &Wanted<'_>, api: u16, asking: &Asking) -> Value {
     let (action, probe, (period, timeout, failures)) = if wanted.probes_anonymously() {
-        ("httpGet", json!({"path": "/readyz", "port": api, "scheme": "HTTPS"}), https)
+        ("httpGet", json!({"path": "/readyz", "port": api, "scheme": "HTTPS"}), asking.https)
     } else {
-        let command =
-            ["k0s", "kubectl", "--kubeconfig", "/var/lib/k0s/pki/admin.conf", "get", "--raw", "/readyz"];
-        ("exec", json!({"command": command}), exec)
+        let kubectl = ["k0s", "kubectl", "--kubeconfig", "/var/lib/k0s/pki/admin.conf", asking.answer];
+        let command = [&kubectl[..], &["get", "--raw", "/readyz"]].concat();
+        ("exec", json!({"command": command}), asking.exec)
     };
     json!({action: probe, "periodSeconds": period, "timeoutSeconds": timeout, "failureThreshold": failures})
 }

@@ -321,6 +321,22 @@ fn volumes_of_a_former_cluster_are_not_used_unless_the_user_says_so() {
     assert_eq!(condition(&plan(&seen), "Reconciled").status, Is::True);
 }
 
+/// H-20: a write between two of the scheduler's sends the pod back to its queue.
+#[test]
+fn a_claim_that_gets_its_volume_is_left_to_the_scheduler() {
+    let mut seen = settled(ETCD);
+    let claim = seen.claims[0].name.clone();
+    seen.claims[0].labels.clear();
+    let labelled = |seen: &Observed| {
+        effects(&plan(seen)).iter().any(|effect| effect.contains(&format!("PersistentVolumeClaim {claim}")))
+    };
+    assert!(labelled(&seen));
+    seen.claims[0].fact.phase = "Pending".into();
+    assert!(labelled(&seen), "its pod is Ready");
+    seen.etcd_pods[0].fact.ready_since = None;
+    assert!(!labelled(&seen));
+}
+
 /// H-30.
 #[test]
 fn a_deleted_etcd_statefulset_comes_back_at_its_recorded_size() {
