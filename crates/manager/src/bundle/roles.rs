@@ -42,8 +42,8 @@ const BOOTSTRAP: &[Rule] = &[
 ];
 
 const STANDALONE: &[Rule] = &[
-    ("", &["secrets", "services"], OWN),
-    ("", &["configmaps"], &["get", "list", "watch", "create", "patch"]),
+    // ConfigMaps are never deleted; but who puts back an owner may have to be allowed to.
+    ("", &["secrets", "configmaps", "services"], OWN),
     ("", &["persistentvolumeclaims"], &["list", "watch", "patch", "delete"]),
     ("", &["nodes"], WATCH),
     ("", &["pods"], &["list", "watch", "delete"]),

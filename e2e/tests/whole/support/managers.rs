@@ -21,7 +21,7 @@ pub async fn restart_managers(day: &Day) -> Result<()> {
     kubectl(&day.kubeconfig(), &["delete", "pods", "-n", NAMESPACE, "--all", "--grace-period=5"]).await?;
     testbed::cluster_api::available(&day.bed.cluster, NAMESPACE).await?;
     // Leading, listing and looking at a handful of objects takes a second or two.
-    tokio::time::sleep(Duration::from_secs(10)).await;
+    tokio::time::sleep(Duration::from_secs(20)).await;
     Ok(())
 }
 

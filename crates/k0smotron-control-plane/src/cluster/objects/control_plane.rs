@@ -187,7 +187,7 @@ fn readiness(wanted: &Wanted<'_>, api: u16, asking: &Asking) -> Value {
     let (action, probe, (period, timeout, failures)) = if wanted.probes_anonymously() {
         ("httpGet", json!({"path": "/readyz", "port": api, "scheme": "HTTPS"}), asking.https)
     } else {
-        let kubectl = ["k0s", "kubectl", "--kubeconfig", "/var/lib/k0s/pki/admin.conf", asking.answer];
+        let kubectl = ["k0s", "kubectl", "--kubeconfig", k0s::names::ADMIN_KUBECONFIG, asking.answer];
         let command = [&kubectl[..], &["get", "--raw", "/readyz"]].concat();
         ("exec", json!({"command": command}), asking.exec)
     };
