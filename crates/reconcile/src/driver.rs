@@ -30,6 +30,8 @@ use crate::writer::{Applied, Expected, Writer};
 
 /// A burst of watch events (a StatefulSet and its pods) makes one pass; shorter than anybody notices.
 const DEBOUNCE: Duration = Duration::from_millis(10);
+/// How often the debounce doubles for an object that fails: to 1.28 s, soon enough for a user who mended the cause.
+const DEBOUNCE_DOUBLINGS: u32 = 7;
 /// Longer than the passes of one creation take, shorter than anybody's patience.
 const HEAD_START: Duration = Duration::from_secs(10);
 /// After a second decision differed from the first: the caches are about to follow.
@@ -92,7 +94,7 @@ pub async fn run<C: Controller>(
         tokio::select! {
             () = context.stop().cancelled() => break,
             Some(wish) = wishes.recv() => match wish {
-                Wish::Keys(keys) => keys.into_iter().for_each(|key| driver.wake(key, DEBOUNCE)),
+                Wish::Keys(keys) => keys.into_iter().for_each(|key| driver.wake_by_event(key)),
                 Wish::All => driver.wake_all(),
             },
             Some(_) = passes.join_next() => {}
@@ -115,6 +117,14 @@ impl<C: Controller> Driver<C> {
     fn wake_at(&self, key: Key, at: Instant) {
         self.queue.wake(key, at);
         self.context.metrics().woken(C::NAME);
+    }
+
+    /// An event may be the cause's end, so it wakes an object that fails before its back-off has passed; but it may as
+    /// well be the echo of the status in which the failure was told. Those that fail again and again wait longer.
+    fn wake_by_event(&self, key: Key) {
+        let failures =
+            self.memory.lock().unwrap_or_else(PoisonError::into_inner).get(&key).map_or(0, |m| m.failures);
+        self.wake(key, DEBOUNCE * (1 << failures.min(DEBOUNCE_DOUBLINGS)));
     }
 
     /// A pass that changed something is followed by the next one of the same object, before those that came later:

@@ -245,12 +245,15 @@ pub fn config_map(object: DynamicObject) -> anyhow::Result<ConfigMapFact> {
 pub struct ClaimFact {
     /// `Pending`, `Bound` or `Lost`.
     pub phase: String,
+    /// The volume it is bound to, or was promised.
+    pub volume: String,
 }
 
 /// Reads a volume claim.
 #[allow(clippy::unnecessary_wraps, clippy::needless_pass_by_value)] // the shape of a reduction
 pub fn claim(object: DynamicObject) -> anyhow::Result<ClaimFact> {
-    Ok(ClaimFact { phase: text(&object.data["status"]["phase"]) })
+    let data = &object.data;
+    Ok(ClaimFact { phase: text(&data["status"]["phase"]), volume: text(&data["spec"]["volumeName"]) })
 }
 
 /// A node of the hosting cluster.

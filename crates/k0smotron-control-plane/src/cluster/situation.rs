@@ -329,14 +329,18 @@ pub fn shrinking_since(seen: &Observed, view: &membership::View) -> Option<Times
     (size > view.wanted).then(|| since.unwrap_or(seen.now))
 }
 
-/// Claims that another cluster of this name left behind (H-36).
+/// Claims that another cluster of this name left behind (H-36). One that never had a volume holds nothing of anybody:
+/// it may be our own, of a StatefulSet that was deleted before we put the label on it.
 pub fn former_claims<'a>(seen: &'a Observed, wanted: &Wanted<'_>) -> Vec<&'a str> {
     let reuse =
         seen.origin.annotations.get("k0smotron.io/reuse-volumes").is_some_and(|value| value == "true");
     if reuse {
         return Vec::new();
     }
-    let foreign = |claim: &&Seen<ClaimFact>| claim.labels.get(CLUSTER_UID) != Some(&seen.origin.uid);
+    let foreign = |claim: &&Seen<ClaimFact>| {
+        let empty = claim.fact.phase == "Pending" && claim.fact.volume.is_empty();
+        claim.labels.get(CLUSTER_UID) != Some(&seen.origin.uid) && !empty
+    };
     let mut names = Vec::new();
     if seen.control_plane.is_none() {
         names.extend(

@@ -321,6 +321,21 @@ fn volumes_of_a_former_cluster_are_not_used_unless_the_user_says_so() {
     assert_eq!(condition(&plan(&seen), "Reconciled").status, Is::True);
 }
 
+/// H-36: claims are labelled when they have their volume; a StatefulSet that was deleted before leaves some without.
+#[test]
+fn a_claim_that_never_had_a_volume_is_of_no_former_cluster() {
+    let mut seen = settled(ETCD);
+    seen.etcd = None;
+    for claim in &mut seen.claims {
+        claim.labels.clear();
+        claim.fact.phase = "Pending".into();
+        claim.fact.volume.clear();
+    }
+    assert_eq!(condition(&plan(&seen), "Reconciled").status, Is::True);
+    seen.claims[0].fact.volume = "promised".into();
+    assert_eq!(condition(&plan(&seen), "Reconciled").reason, "VolumesOfFormerCluster");
+}
+
 /// H-20: a write between two of the scheduler's sends the pod back to its queue.
 #[test]
 fn a_claim_that_gets_its_volume_is_left_to_the_scheduler() {

@@ -181,8 +181,8 @@ pub fn running(mut seen: Observed) -> Observed {
             seen.pods = all;
         } else {
             for pod in &all {
-                let claim =
-                    named(&seen, &format!("etcd-data-{}", pod.name), ClaimFact { phase: "Bound".into() });
+                let bound = ClaimFact { phase: "Bound".into(), volume: format!("of-{}", pod.name) };
+                let claim = named(&seen, &format!("etcd-data-{}", pod.name), bound);
                 if !seen.claims.iter().any(|known| known.name == claim.name) {
                     seen.claims.push(claim);
                 }
