@@ -392,7 +392,7 @@ async fn a_refused_write_is_told_and_retried_and_forgotten_when_it_succeeds() ->
 /// Else a failure that is told in other words each time would be its own alarm.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_object_that_fails_is_not_tried_at_each_event() -> Result<()> {
-    const EVENTS: u64 = 100;
+    const EVENTS: u64 = 60;
     let world = World::new().await?;
     world.namespace("events").await?;
     let faults = FaultHandle::new();

@@ -10,9 +10,8 @@ use crate::support::{CLUSTER, Day, SERVICE, hosted};
 const REGISTRY: &str = "127.0.0.1:9/k0sproject/k0s";
 
 pub async fn hosted_clusters_name_their_troubles_and_recover(day: &Day) -> Result<()> {
-    a_taken_node_port(day).await?;
-    an_unknown_field(day).await?;
-    a_version_without_an_image(day).await
+    tokio::try_join!(a_taken_node_port(day), an_unknown_field(day), a_version_without_an_image(day))?;
+    Ok(())
 }
 
 /// The cluster is made in trouble and deleted in trouble.
