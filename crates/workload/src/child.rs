@@ -15,8 +15,12 @@ use crate::nodes::NodeFact;
 use crate::reach::Reach;
 use crate::tokens::KUBE_SYSTEM;
 
+/// How long a pass waits for a child of which nobody knows whether it answers. Passes are few at a time, so that a
+/// wait for one child is a delay of others.
+const FIRST_PATIENCE: Duration = Duration::from_secs(2);
+
 /// How long a child that did not answer is left alone: doubled after each further failure, up to the second
-/// number. So a hundred objects of a dead cluster cost the others one time-out per minute, not a hundred.
+/// number.
 const LEFT_ALONE: (Duration, Duration) = (Duration::from_secs(2), Duration::from_mins(1));
 
 /// Pages of Nodes that are read at most, 500 each: more than Kubernetes itself supports.
@@ -34,8 +38,28 @@ struct Inner {
 
 struct State {
     used: Instant,
-    failures: u32,
-    silent: Option<(Instant, String)>,
+    standing: Standing,
+}
+
+/// What is known of a child's answers.
+enum Standing {
+    /// Nothing.
+    New,
+    /// It answered last time.
+    Answers,
+    /// It did not.
+    Fails(Failing),
+}
+
+struct Failing {
+    times: u32,
+    why: String,
+    left_alone_until: Instant,
+    /// It took the patience of a pass to know that. Such a child is asked in the background: a dead network must not
+    /// hold up the passes of other clusters, again and again (H-62).
+    slow: bool,
+    /// Somebody is about to find out whether it answers again.
+    knocked: bool,
 }
 
 impl fmt::Debug for Child {
@@ -55,7 +79,7 @@ pub enum Applied {
 
 impl Child {
     pub(crate) fn new(cluster: Key, client: Client) -> Self {
-        let state = State { used: clock::instant(), failures: 0, silent: None };
+        let state = State { used: clock::instant(), standing: Standing::New };
         Self(Arc::new(Inner { cluster, client, state: Mutex::new(state) }))
     }
 
@@ -79,37 +103,97 @@ impl Child {
         self.state().used.elapsed()
     }
 
+    /// Whether it keeps whoever asks it waiting.
+    pub(crate) fn is_slow(&self) -> bool {
+        matches!(&self.state().standing, Standing::Fails(failing) if failing.slow)
+    }
+
     /// One request, or a few that belong together: `what` completes the sentence "cannot ... of cluster c".
-    /// Ends within ten seconds. A child that failed a moment ago is not asked again at once.
+    /// Ends within ten seconds, and within two unless the child answered before. A child that failed a moment ago is
+    /// not asked again at once.
     pub async fn ask<T, A>(&self, what: &str, request: impl FnOnce(Client) -> A) -> Reach<T>
     where
         A: Future<Output = kube::Result<T>>,
     {
-        let cluster = &self.0.cluster;
-        if let Some(why) = self.silence() {
-            return Reach::No(why);
+        match self.patience() {
+            Ok(patience) => self.ask_for(patience, what, request(self.client())).await,
+            Err(why) => Reach::No(why),
         }
+    }
+
+    async fn ask_for<T>(
+        &self,
+        patience: Duration,
+        what: &str,
+        request: impl Future<Output = kube::Result<T>>,
+    ) -> Reach<T> {
+        let cluster = &self.0.cluster;
+        let began = clock::instant();
         let answer = tokio::select! {
-            answer = request(self.client()) => Some(answer),
-            () = clock::sleep(PATIENCE) => None,
+            answer = request => Some(answer),
+            () = clock::sleep(patience) => None,
         };
         match answer {
             Some(Ok(answer)) => {
-                let mut state = self.state();
-                (state.failures, state.silent) = (0, None);
+                self.state().standing = Standing::Answers;
                 Reach::Yes(answer)
             }
             Some(Err(kube::Error::Api(status))) => {
+                self.state().standing = Standing::Answers;
                 Reach::No(format!("cannot {what} of cluster {cluster}: {} ({})", status.message, status.code))
             }
             Some(Err(error)) => {
-                self.failed(format!("cannot {what} of cluster {cluster}: {}", reconcile::error_chain(&error)))
+                let why = format!("cannot {what} of cluster {cluster}: {}", reconcile::error_chain(&error));
+                self.failed(why, began.elapsed() >= FIRST_PATIENCE)
             }
-            None => self.failed(format!(
-                "cannot {what} of cluster {cluster}: no answer within {} s",
-                PATIENCE.as_secs()
-            )),
+            None => {
+                let seconds = patience.as_secs();
+                self.failed(format!("cannot {what} of cluster {cluster}: no answer within {seconds} s"), true)
+            }
         }
+    }
+
+    /// How long an answer is waited for, or why it is not asked just now; counts as a use.
+    fn patience(&self) -> Result<Duration, String> {
+        let mut state = self.state();
+        state.used = clock::instant();
+        match &mut state.standing {
+            Standing::New => Ok(FIRST_PATIENCE),
+            Standing::Answers => Ok(PATIENCE),
+            Standing::Fails(failing) if failing.left_alone_until > clock::instant() => {
+                Err(failing.why.clone())
+            }
+            Standing::Fails(failing) if failing.slow => {
+                if !std::mem::replace(&mut failing.knocked, true) {
+                    tokio::spawn(self.clone().knock());
+                }
+                Err(failing.why.clone())
+            }
+            Standing::Fails(_) => Ok(FIRST_PATIENCE),
+        }
+    }
+
+    /// Finds out whether it answers.
+    async fn knock(self) {
+        let namespaces = Api::<Namespace>::all(self.client());
+        self.ask_for(PATIENCE, "read namespace kube-system", namespaces.get_metadata(KUBE_SYSTEM)).await;
+    }
+
+    fn failed<T>(&self, why: String, slow: bool) -> Reach<T> {
+        let mut state = self.state();
+        let times = match &state.standing {
+            Standing::Fails(failing) => failing.times,
+            Standing::New | Standing::Answers => 0,
+        };
+        let pause = LEFT_ALONE.0.saturating_mul(1 << times.min(5)).min(LEFT_ALONE.1);
+        state.standing = Standing::Fails(Failing {
+            times: times.saturating_add(1),
+            why: why.clone(),
+            left_alone_until: clock::instant() + pause,
+            slow,
+            knocked: false,
+        });
+        Reach::No(why)
     }
 
     /// The uid of namespace `kube-system`: the identity of a cluster.
@@ -175,22 +259,6 @@ impl Child {
             }
         });
         done.await
-    }
-
-    /// Why it is not asked just now; counts as a use.
-    fn silence(&self) -> Option<String> {
-        let mut state = self.state();
-        state.used = clock::instant();
-        let (until, why) = state.silent.as_ref()?;
-        (*until > clock::instant()).then(|| why.clone())
-    }
-
-    fn failed<T>(&self, why: String) -> Reach<T> {
-        let mut state = self.state();
-        let pause = LEFT_ALONE.0.saturating_mul(1 << state.failures.min(5)).min(LEFT_ALONE.1);
-        state.failures = state.failures.saturating_add(1);
-        state.silent = Some((clock::instant() + pause, why.clone()));
-        Reach::No(why)
     }
 
     fn state(&self) -> std::sync::MutexGuard<'_, State> {

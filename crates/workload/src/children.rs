@@ -21,6 +21,8 @@ use crate::way::{self, Way};
 
 /// A connection that nobody used for this long is closed (H-22).
 const UNUSED: Duration = Duration::from_mins(1);
+/// How long a child is remembered as one that does not answer.
+const SLOW_KNOWN: Duration = Duration::from_mins(10);
 
 /// The children of this management cluster. Clones share everything.
 #[derive(Clone)]
@@ -153,7 +155,8 @@ impl Children {
         while stop.run_until_cancelled(clock::sleep(UNUSED / 4)).await.is_some() {
             let mut open = self.open();
             open.by_cluster.retain(|cluster, opened| {
-                opened.child.unused_for() < UNUSED || self.0.watches.holds(cluster)
+                let kept = if opened.child.is_slow() { SLOW_KNOWN } else { UNUSED };
+                opened.child.unused_for() < kept || self.0.watches.holds(cluster)
             });
             if open.by_cluster.is_empty() {
                 open.swept = false;

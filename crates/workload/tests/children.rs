@@ -8,6 +8,8 @@ use anyhow::{Context as _, Result};
 use k8s_openapi::api::core::v1::{Node, Secret};
 use kube::Api;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use reconcile::{Context, Key, Metrics, SHUTDOWN_GRACE, Scope};
 use serde_json::{Value, json};
 use testbed::ControlPlaneOnly;
@@ -119,6 +121,38 @@ async fn a_child_that_does_not_answer_is_an_observation_and_wakes_when_it_return
     child_plane.start_apiserver().await?;
     woken(&mut wakes).await?;
     assert!(children.follow_nodes(&child, &who, &wake).yes().is_some());
+    context.stop().cancel();
+    Ok(())
+}
+
+/// H-62: passes are few at a time, and each would wait.
+#[tokio::test]
+async fn h62_a_child_that_hangs_is_waited_for_once_and_then_asked_in_the_background() -> Result<()> {
+    let (management, plane) = tokio::try_join!(ControlPlaneOnly::start(), ControlPlaneOnly::start())?;
+    let context = context(&management).await?;
+    let children = Children::new(&context, false);
+    let key = Key::new("default", "one");
+    let kubeconfig = plane.admin()?.kubeconfig();
+    let child = children.open_with(&key, kubeconfig.as_bytes(), Way::AsWritten).await.required()?;
+    // etcd is the first; what the API server is asked from now on stays without an answer.
+    let apiserver = Pid::from_raw(plane.pids()[1]);
+    kill(apiserver, Signal::SIGSTOP)?;
+
+    let no = child.uid().await;
+    assert!(no.why_not().is_some_and(|why| why.contains("no answer within 2 s")), "{no:?}");
+    // Longer than it is left alone.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let again = std::time::Instant::now();
+    assert_eq!(child.uid().await, no, "nothing new is known");
+    assert!(again.elapsed() < Duration::from_secs(1), "and nobody waits for that");
+
+    kill(apiserver, Signal::SIGCONT)?;
+    let answered = async {
+        while child.uid().await.yes().is_none() {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), answered).await.context("it answers again")?;
     context.stop().cancel();
     Ok(())
 }
