@@ -158,7 +158,6 @@ impl Child {
         let mut state = self.state();
         state.used = clock::instant();
         match &mut state.standing {
-            Standing::New => Ok(FIRST_PATIENCE),
             Standing::Answers => Ok(PATIENCE),
             Standing::Fails(failing) if failing.left_alone_until > clock::instant() => {
                 Err(failing.why.clone())
@@ -169,7 +168,7 @@ impl Child {
                 }
                 Err(failing.why.clone())
             }
-            Standing::Fails(_) => Ok(FIRST_PATIENCE),
+            Standing::New | Standing::Fails(_) => Ok(FIRST_PATIENCE),
         }
     }
 
