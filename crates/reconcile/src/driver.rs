@@ -122,8 +122,7 @@ impl<C: Controller> Driver<C> {
     /// An event may be the cause's end, so it wakes an object that fails before its back-off has passed; but it may as
     /// well be the echo of the status in which the failure was told. Those that fail again and again wait longer.
     fn wake_by_event(&self, key: Key) {
-        let failures =
-            self.memory.lock().unwrap_or_else(PoisonError::into_inner).get(&key).map_or(0, |m| m.failures);
+        let failures = self.remember(&key, |memory| memory.failures);
         self.wake(key, DEBOUNCE * (1 << failures.min(DEBOUNCE_DOUBLINGS)));
     }
 

@@ -143,10 +143,25 @@ pub async fn install(cluster: &Cluster, providers: &[Provider]) -> Result<()> {
         }
     }
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    former_trial_is_over(cluster).await?;
     repository.clusterctl(&args)?;
     eprintln!("cluster-api: clusterctl {} ({:.1} s)", args.join(" "), began.elapsed().as_secs_f64());
     available(cluster, "capi-system").await?;
     eprintln!("cluster-api: core is Available ({:.1} s)", began.elapsed().as_secs_f64());
+    Ok(())
+}
+
+/// clusterctl tries cert-manager with objects in a namespace of their own, and does not wait for their deletion. A next
+/// call that meets that namespace on its way out takes it for its own, and waits in vain when it is gone.
+async fn former_trial_is_over(cluster: &Cluster) -> Result<()> {
+    const NAMESPACE: &str = "cert-manager-test";
+    let start = Instant::now();
+    while !cluster.kubectl(&["get", "namespace", NAMESPACE, "--ignore-not-found", "-o", "name"])?.is_empty() {
+        if start.elapsed() > Duration::from_mins(1) {
+            bail!("namespace {NAMESPACE}, which clusterctl left, does not go");
+        }
+        tokio::time::sleep(Duration::from_millis(250)).await;
+    }
     Ok(())
 }
 
@@ -218,7 +233,7 @@ impl Repository {
             entries.push(json!({"name": name, "type": kind.type_name(), "url": url}));
         }
         // The bed's agent does cert-manager's part. Said so, clusterctl waits until it is usable; else it would fetch
-        // one over the network whenever its trial objects of a former call are still being deleted.
+        // one over the network.
         let signer = json!({"externallyProvisioned": "true", "timeout": "1m"});
         let config = json!({"providers": entries, "cert-manager": signer});
         fs::write(dir.join("clusterctl.yaml"), format!("{config:#}\n"))?;
